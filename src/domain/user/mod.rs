@@ -1,0 +1,182 @@
+//! A user: the second aggregate, on the same machinery as conversations.
+//!
+//! Its first event registers it together with its first data key, so a user without a key does not exist.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::decision;
+use super::decision::Done;
+use super::{ErrorCode, Rejection, TenantId, Timestamp, UserId};
+
+/// The most bytes an external id can have.
+pub const MAX_EXTERNAL_ID_BYTES: usize = 256;
+/// The most bytes a name can have.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// What must be known of a user to decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// As its owner sees it.
+    pub profile: Profile,
+    /// The newest event.
+    pub last_position: i64,
+    /// The time of the newest event.
+    pub last_at: Timestamp,
+}
+
+/// What a tenant's backend says of a user. Body of the commands and of the events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The tenant's own name for the user.
+    pub external_id: String,
+    /// For people.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// A data key, wrapped by a master key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedKey {
+    /// 1, 2, 3 … within the user.
+    pub version: i32,
+    /// Which master key wraps it.
+    pub master: String,
+    /// Nonce and sealed key.
+    pub wrapped: Bytes,
+}
+
+/// A command with what surrounds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Whose user it is.
+    pub tenant: TenantId,
+    /// Which one; the key of the record.
+    pub user: UserId,
+    /// When the broker appended the command.
+    pub at: Timestamp,
+    /// Made by the user's owner before it decides, as chance is not for `decide`.
+    pub fresh_key: Option<WrappedKey>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Create or update.
+    Put(Profile),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first event of every user.
+    Registered {
+        /// Who it is.
+        profile: Profile,
+        /// What its content will be encrypted under.
+        key: WrappedKey,
+    },
+    /// The whole new profile.
+    Updated(Profile),
+}
+
+impl Event {
+    /// The `type` on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Registered { .. } => "user.registered",
+            Self::Updated(_) => "user.updated",
+        }
+    }
+}
+
+/// An event of a user with its numbers.
+pub type Recorded = decision::Recorded<Event>;
+/// What was decided on a user.
+pub type Decision = decision::Decision<Event>;
+
+/// Decides `input` on `state` (none: no such user). Deterministic; no clock, no chance.
+pub fn decide(state: Option<&User>, input: &Input) -> Decision {
+    let Command::Put(profile) = &input.command;
+    if let Err(rejection) = check(profile) {
+        return Decision::Reject(rejection);
+    }
+    let record = |at, position, event| Decision::Record(Recorded { actor: input.user, at, position, event });
+    match state {
+        None => match &input.fresh_key {
+            Some(key) => record(input.at, 1, Event::Registered { profile: profile.clone(), key: key.clone() }),
+            None => Decision::Reject(Rejection::new(ErrorCode::Internal, "no data key was made for the new user")),
+        },
+        Some(user) if user.tenant != input.tenant => {
+            Decision::Reject(Rejection::new(ErrorCode::NotFound, "there is no such user"))
+        }
+        Some(user) if user.profile == *profile => {
+            Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true })
+        }
+        Some(user) => record(input.at.max(user.last_at), user.last_position + 1, Event::Updated(profile.clone())),
+    }
+}
+
+fn check(profile: &Profile) -> Result<(), Rejection> {
+    if profile.external_id.is_empty() || profile.external_id.len() > MAX_EXTERNAL_ID_BYTES {
+        return Err(Rejection::new(
+            ErrorCode::BadRequest,
+            format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes"),
+        ));
+    }
+    if profile.name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
+        return Err(Rejection::new(ErrorCode::TooLarge, format!("name must have at most {MAX_NAME_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// Applies what `decide` recorded.
+pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
+    let (Event::Registered { profile, .. } | Event::Updated(profile)) = &recorded.event;
+    *state = Some(User { tenant, profile: profile.clone(), last_position: recorded.position, last_at: recorded.at });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(name: &str) -> Input {
+        Input {
+            tenant: TenantId::from_bytes([1; 16]),
+            user: UserId::from_bytes([2; 16]),
+            at: Timestamp(5),
+            fresh_key: Some(WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"k") }),
+            command: Command::Put(Profile { external_id: "x".into(), name: Some(name.into()) }),
+        }
+    }
+
+    #[test]
+    fn a_user_is_registered_with_a_key_then_updated_then_left_alone() {
+        let mut state = None;
+        for (name, expected) in [("Ada", Some("user.registered")), ("Ada", None), ("Ada L.", Some("user.updated"))] {
+            let decision = decide(state.as_ref(), &input(name));
+            match (&decision, expected) {
+                (Decision::Record(recorded), Some(kind)) => {
+                    assert_eq!(recorded.event.name(), kind);
+                    evolve(&mut state, input(name).tenant, recorded);
+                }
+                (Decision::Done(done), None) => assert!(done.duplicate),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(state.map(|u| u.last_position), Some(2));
+    }
+
+    #[test]
+    fn a_user_of_another_tenant_is_not_found() {
+        let mut state = None;
+        if let Decision::Record(recorded) = decide(None, &input("Ada")) {
+            evolve(&mut state, TenantId::from_bytes([9; 16]), &recorded);
+        }
+        assert!(matches!(decide(state.as_ref(), &input("Eve")), Decision::Reject(r) if r.code == ErrorCode::NotFound));
+    }
+}
