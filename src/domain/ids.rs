@@ -182,6 +182,12 @@ impl<K> Clone for Id<K> {
     }
 }
 impl<K> Copy for Id<K> {}
+/// All zeros: the `prev` of a journal's first record.
+impl<K> Default for Id<K> {
+    fn default() -> Self {
+        Self([0; 16], PhantomData)
+    }
+}
 impl<K> PartialEq for Id<K> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0

@@ -1,0 +1,187 @@
+//! Commands, and what becomes of those that cannot be read.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::conversation::{self, Command, CreateConversation, MarkRead, SendMessage, Users};
+use crate::domain::user::{self, Profile};
+use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
+
+/// Where a reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyTo {
+    /// Which gateway waits.
+    pub incarnation: IncarnationId,
+    /// Its partition of `deliveries`.
+    pub partition: i32,
+    /// Its own number for what waits.
+    pub reference: i64,
+}
+
+/// What is asked of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConversationCommand {
+    /// Made by the gateway.
+    pub command_id: CommandId,
+    /// As the protocol names it; exactly the body of that name is set.
+    pub r#type: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The key of the record.
+    pub conversation: ConversationId,
+    /// Who asks.
+    pub actor: UserId,
+    /// Absent where nobody waits.
+    #[serde(default)]
+    pub reply_to: Option<ReplyTo>,
+    /// W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// Body.
+    #[serde(default)]
+    pub conversation_create: Option<CreateConversation>,
+    /// Body.
+    #[serde(default)]
+    pub message_send: Option<SendMessage>,
+    /// Body.
+    #[serde(default)]
+    pub read: Option<MarkRead>,
+    /// Body of `member.add` and `member.remove`.
+    #[serde(default)]
+    pub members: Option<Users>,
+}
+
+impl ConversationCommand {
+    /// A record of `command`.
+    pub fn new(tenant: TenantId, conversation: ConversationId, actor: UserId, command: Command) -> Self {
+        let mut record = Self {
+            command_id: CommandId::generate(),
+            r#type: String::new(),
+            tenant,
+            conversation,
+            actor,
+            reply_to: None,
+            traceparent: None,
+            conversation_create: None,
+            message_send: None,
+            read: None,
+            members: None,
+        };
+        record.r#type = match command {
+            Command::Create(body) => {
+                record.conversation_create = Some(body);
+                "conversation.create"
+            }
+            Command::Send(body) => {
+                record.message_send = Some(body);
+                "message.send"
+            }
+            Command::Read(body) => {
+                record.read = Some(body);
+                "read"
+            }
+            Command::AddMembers(body) => {
+                record.members = Some(body);
+                "member.add"
+            }
+            Command::RemoveMembers(body) => {
+                record.members = Some(body);
+                "member.remove"
+            }
+            Command::Join => "conversation.join",
+            Command::Leave => "conversation.leave",
+        }
+        .to_owned();
+        record
+    }
+
+    /// What `decide` takes, with the broker's append time.
+    ///
+    /// # Errors
+    /// Why it is no command: an unknown type, or one without its body.
+    pub fn into_input(self, at: Timestamp) -> Result<conversation::Input, String> {
+        let missing = || format!("{} has no body", self.r#type);
+        let command = match self.r#type.as_str() {
+            "conversation.create" => Command::Create(self.conversation_create.ok_or_else(missing)?),
+            "message.send" => Command::Send(self.message_send.ok_or_else(missing)?),
+            "read" => Command::Read(self.read.ok_or_else(missing)?),
+            "member.add" => Command::AddMembers(self.members.ok_or_else(missing)?),
+            "member.remove" => Command::RemoveMembers(self.members.ok_or_else(missing)?),
+            "conversation.join" => Command::Join,
+            "conversation.leave" => Command::Leave,
+            unknown => return Err(format!("unknown command type {unknown:.80?}")),
+        };
+        Ok(conversation::Input { tenant: self.tenant, conversation: self.conversation, actor: self.actor, at, command })
+    }
+}
+
+/// What is asked of a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserCommand {
+    /// Made by the gateway.
+    pub command_id: CommandId,
+    /// `user.put`.
+    pub r#type: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The key of the record.
+    pub user: UserId,
+    /// Absent where nobody waits.
+    #[serde(default)]
+    pub reply_to: Option<ReplyTo>,
+    /// W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// Body.
+    #[serde(default)]
+    pub user_put: Option<Profile>,
+}
+
+impl UserCommand {
+    /// A record that creates or updates `user`.
+    pub fn put(tenant: TenantId, user: UserId, profile: Profile) -> Self {
+        Self {
+            command_id: CommandId::generate(),
+            r#type: "user.put".into(),
+            tenant,
+            user,
+            reply_to: None,
+            traceparent: None,
+            user_put: Some(profile),
+        }
+    }
+
+    /// What `decide` takes, with the broker's append time. The caller adds a fresh key.
+    ///
+    /// # Errors
+    /// Why it is no command: an unknown type, or one without its body.
+    pub fn into_input(self, at: Timestamp) -> Result<user::Input, String> {
+        let command = match (self.r#type.as_str(), self.user_put) {
+            ("user.put", Some(profile)) => user::Command::Put(profile),
+            ("user.put", None) => return Err("user.put has no body".into()),
+            (unknown, _) => return Err(format!("unknown command type {unknown:.80?}")),
+        };
+        Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })
+    }
+}
+
+/// A command record that cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Where the record stands.
+    pub topic: String,
+    /// There.
+    pub partition: i32,
+    /// There.
+    pub offset: i64,
+    /// Why; no content.
+    pub reason: String,
+    /// As it was.
+    #[serde(default)]
+    pub key: Option<Bytes>,
+    /// As it was.
+    #[serde(default)]
+    pub value: Option<Bytes>,
+    /// When it was found.
+    pub at: Timestamp,
+}

@@ -1,0 +1,20 @@
+//! The structs of the schemas, by what they are for.
+
+mod commands;
+mod deliveries;
+mod events;
+mod journal;
+mod sessions;
+
+pub use commands::{ConversationCommand, DeadLetter, ReplyTo, UserCommand};
+pub use deliveries::{Delivery, Mark, Marks, Notification, Reply, Signal};
+pub use events::{Body, ConversationEvent, Receipt, UserEvent, UserKey};
+pub use journal::{Checkpoint, JournalRecord, REJECTED, StreamRecord};
+pub use sessions::{GatewayClaim, Presence, PresenceStatus, Session};
+
+macro_rules! record {
+    ($($name:ident),+ $(,)?) => { $(impl crate::codec::Record for $name { const NAME: &'static str = stringify!($name); })+ };
+}
+
+record!(ConversationCommand, UserCommand, JournalRecord, ConversationEvent, Receipt, UserEvent, UserKey, Session);
+record!(GatewayClaim, Presence, Delivery, Marks, Notification, Signal, DeadLetter, Checkpoint);

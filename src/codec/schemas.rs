@@ -1,0 +1,48 @@
+//! Every version of every schema that was ever written, compiled in. Ids are for ever: they stand in records.
+
+/// A version of a schema.
+#[derive(Debug)]
+pub struct SchemaVersion {
+    /// Number in the compiled-in registry.
+    pub id: u32,
+    /// Name without namespace, as the file in `schemas/`.
+    pub name: &'static str,
+    /// 1, 2, 3 … within the name.
+    pub version: u32,
+    /// The topics whose values follow it.
+    pub topics: &'static [&'static str],
+    /// The Avro schema.
+    pub text: &'static str,
+}
+
+macro_rules! schemas {
+    ($($id:literal $name:literal $version:literal [$($topic:literal)+])+) => {
+        &[$(SchemaVersion {
+            id: $id,
+            name: $name,
+            version: $version,
+            topics: &[$($topic),+],
+            text: include_str!(concat!("../../schemas/history/", $name, ".", $version, ".avsc")),
+        }),+]
+    };
+}
+
+/// Oldest version first within a name; the newest is what this program writes.
+pub static SCHEMAS: &[SchemaVersion] = schemas! {
+    1 "ConversationCommand" 1 ["conversation-commands"]
+    2 "UserCommand" 1 ["user-commands"]
+    3 "JournalRecord" 1 ["conversation-journal" "user-journal"]
+    4 "ConversationEvent" 1 ["conversation-events"]
+    5 "Receipt" 1 ["receipts"]
+    6 "UserEvent" 1 ["user-events"]
+    7 "UserKey" 1 ["user-keys"]
+    8 "Session" 1 ["sessions"]
+    9 "GatewayClaim" 1 ["sessions"]
+    10 "Presence" 1 ["presence"]
+    11 "Delivery" 1 ["deliveries"]
+    12 "Marks" 1 ["deliveries"]
+    13 "Notification" 1 ["notifications"]
+    14 "Signal" 1 ["conversation-signals"]
+    15 "DeadLetter" 1 ["dead-letters"]
+    16 "Checkpoint" 1 ["checkpoints"]
+};
