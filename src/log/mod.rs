@@ -1,0 +1,15 @@
+//! Kafka: the table of topics, appending, reading, owning partitions, and the journal's chain.
+
+mod dead_letters;
+pub mod journal;
+mod murmur2;
+mod ownership;
+mod producer;
+mod reader;
+pub mod topics;
+
+pub use dead_letters::list as list_dead_letters;
+pub use murmur2::partition_of;
+pub use ownership::{Change, Committed, Ownership};
+pub use producer::{AppendError, Appended, Appending, Producer};
+pub use reader::{Ends, Fetched, ReadError, Reader, Records, ends, read_to_end};
