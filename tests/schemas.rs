@@ -269,6 +269,7 @@ fn every_struct_is_its_schema() {
             epoch: 0,
             next_offset: 2,
             head: id(3),
+            head_offset: 1,
             index: 4,
             cause_offset: 5,
         }),

@@ -18,6 +18,8 @@ pub struct Head {
     pub next_offset: i64,
     /// The last accepted record; all zeros before the first.
     pub id: EventId,
+    /// Its offset; -1 before the first.
+    pub offset: i64,
     /// Its index; 0 before the first.
     pub index: i64,
     /// The greatest offset of a command with an accepted record; -1 before the first.
@@ -26,7 +28,7 @@ pub struct Head {
 
 impl Default for Head {
     fn default() -> Self {
-        Self { epoch: 0, next_offset: 0, id: EventId::default(), index: 0, cause_offset: -1 }
+        Self { epoch: 0, next_offset: 0, id: EventId::default(), offset: -1, index: 0, cause_offset: -1 }
     }
 }
 
@@ -54,6 +56,7 @@ impl Head {
         }
         debug_assert_eq!(record.index, self.index + 1, "an owner numbers what it appends");
         self.id = record.id;
+        self.offset = offset;
         self.index = record.index;
         self.cause_offset = self.cause_offset.max(record.cause_offset);
         Class::Accepted
@@ -67,6 +70,7 @@ impl Head {
             epoch: self.epoch,
             next_offset: self.next_offset,
             head: self.id,
+            head_offset: self.offset,
             index: self.index,
             cause_offset: self.cause_offset,
         }
@@ -79,6 +83,7 @@ impl From<&Checkpoint> for Head {
             epoch: checkpoint.epoch,
             next_offset: checkpoint.next_offset,
             id: checkpoint.head,
+            offset: checkpoint.head_offset,
             index: checkpoint.index,
             cause_offset: checkpoint.cause_offset,
         }
@@ -103,15 +108,15 @@ pub enum JournalError {
     },
     /// The record before a checkpoint is not the one that the checkpoint was made after.
     #[error(
-        "`{topic}`/{partition} holds record {found} before offset {next_offset}, but the checkpoint was made after {expected}: the topic is not the one the checkpoint is of"
+        "`{topic}`/{partition} holds record {found} at offset {offset}, but the checkpoint has {expected} there: the topic is not the one the checkpoint is of"
     )]
     WrongPast {
         /// Journal.
         topic: String,
         /// There.
         partition: i32,
-        /// Of the checkpoint.
-        next_offset: i64,
+        /// Of the head.
+        offset: i64,
         /// Of the checkpoint.
         expected: EventId,
         /// In the journal.
@@ -165,29 +170,35 @@ impl JournalReader {
         partition: i32,
         head: Head,
     ) -> Result<Self, JournalError> {
-        let ends = reader.ends(partition).await?;
-        let kept = head.next_offset > ends.low && head.next_offset <= ends.high;
-        if !kept {
-            let records = reader.read(partition, head.next_offset).await?;
-            return Ok(Self { topic: topic.to_owned(), partition, head, records, codec });
+        let kept = head.offset >= reader.ends(partition).await?.low;
+        let from = if kept { head.offset } else { head.next_offset };
+        let records = reader.read(partition, from).await?;
+        let mut journal = Self { topic: topic.to_owned(), partition, head, records, codec };
+        if kept {
+            journal.check_past().await?;
         }
-        let mut records = reader.read(partition, head.next_offset - 1).await?;
-        let before = loop {
-            if let Some(before) = records.next(1).await?.into_iter().next() {
-                break decode(codec, topic, &before)?;
+        Ok(journal)
+    }
+
+    /// Reads the head again, and past the losers after it.
+    async fn check_past(&mut self) -> Result<(), JournalError> {
+        let mut checked = false;
+        while self.records.next_offset() < self.head.next_offset {
+            for fetched in self.records.next(1).await? {
+                let record = decode(self.codec, &self.topic, &fetched)?;
+                if !checked && record.id != self.head.id {
+                    return Err(JournalError::WrongPast {
+                        topic: self.topic.clone(),
+                        partition: self.partition,
+                        offset: self.head.offset,
+                        expected: self.head.id,
+                        found: record.id,
+                    });
+                }
+                checked = true;
             }
-        };
-        // It is the head, or a loser after the head; a record that follows the head would have moved the checkpoint.
-        if before.id != head.id && before.prev == head.id {
-            return Err(JournalError::WrongPast {
-                topic: topic.to_owned(),
-                partition,
-                next_offset: head.next_offset,
-                expected: head.id,
-                found: before.id,
-            });
         }
-        Ok(Self { topic: topic.to_owned(), partition, head, records, codec })
+        Ok(())
     }
 
     /// The next accepted records, of at most `max` read; may be none.

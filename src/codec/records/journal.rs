@@ -79,6 +79,8 @@ pub struct Checkpoint {
     pub next_offset: i64,
     /// The last accepted record.
     pub head: EventId,
+    /// Its offset; -1 before the first.
+    pub head_offset: i64,
     /// Its index.
     pub index: i64,
     /// The greatest cause accepted.
