@@ -69,10 +69,8 @@ impl Conversation {
         Done { position: self.last_position, seq: 0, at: self.last_at, duplicate: true }
     }
 
-    /// Forgets sends whose client id is older than `before` and whose event the view has.
-    pub fn forget_sends(&mut self, before: Timestamp, view_position: i64) {
-        self.sent.retain(|(_, client_id), sent| {
-            sent.position > view_position || Timestamp::of_uuid(*client_id).is_some_and(|made| made >= before)
-        });
+    /// Forgets sends whose client id was made before `before`.
+    pub fn forget_sends(&mut self, before: Timestamp) {
+        self.sent.retain(|(_, client_id), _| Timestamp::of_uuid(*client_id).is_some_and(|made| made >= before));
     }
 }

@@ -1,0 +1,483 @@
+//! The owner of a journal partition, without any I/O: what to append, when it counts, and what to do when somebody else wrote.
+//!
+//! The guarantee is optimistic concurrency on the log itself. Records are appended chained to each other without waiting; one is
+//! acknowledged only when its `prev` is the head and its offset is exactly the next after the last classified one. On anything
+//! else the owner gives its chain up, reads the hole, adopts what was accepted there (whoever wrote it), drops the state that was
+//! built on losers, and decides again what has no record and is not before the greatest accepted cause. `simulation.rs` shows
+//! that leaving out any of these rules loses or doubles an event.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::aggregate::{Aggregate, Command, Stamp};
+use crate::codec::records::{JournalRecord, REJECTED, ReplyTo};
+use crate::codec::{Codec, EncodeError};
+use crate::domain::decision::{Decision, Done, Recorded};
+use crate::domain::{ErrorCode, EventId, Rejection, UserId};
+use crate::log::journal::{Class, Head};
+
+/// What is told to who waits.
+pub type Answer = Result<Done, Rejection>;
+
+/// Who hears of an event.
+#[derive(Clone, Debug)]
+pub enum Audience {
+    /// These, and then these.
+    Known(Arc<[UserId]>, Vec<UserId>),
+    /// Adopted from the log: to be found from the state.
+    Unknown,
+}
+
+/// An event that counts, or an answer: to be delivered, in this order.
+#[derive(Debug)]
+pub struct Outcome<A: Aggregate> {
+    /// The command's offset; committed when this is delivered.
+    pub command_offset: i64,
+    /// Who waits, and the answer.
+    pub reply: Option<(ReplyTo, Answer)>,
+    /// What counts, if it is a record.
+    pub accepted: Option<Counted<A>>,
+    /// Who hears of it.
+    pub audience: Audience,
+    /// How far the journal was classified when this was settled.
+    pub head: Head,
+    /// Of which aggregate.
+    pub aggregate: A::Id,
+}
+
+/// A record that counts.
+#[derive(Debug)]
+pub struct Counted<A: Aggregate> {
+    /// Offset in the journal.
+    pub offset: i64,
+    /// The record.
+    pub record: Arc<JournalRecord>,
+    /// Its event; none for refusals and unknown types.
+    pub recorded: Option<Arc<Recorded<A::Event>>>,
+}
+
+enum Flight<A: Aggregate> {
+    Append {
+        command: Command<A>,
+        record: Arc<JournalRecord>,
+        recorded: Option<Arc<Recorded<A::Event>>>,
+        audience: Audience,
+    },
+    /// Without a record: it still waits for those before it, as it may rest on them.
+    Answer { command: Command<A>, answer: Answer },
+}
+
+struct Hot<A: Aggregate> {
+    state: Option<A::State>,
+    roster: Option<Arc<[UserId]>>,
+    touched: u64,
+    flights: u32,
+}
+
+struct Tail<A: Aggregate> {
+    offset: i64,
+    aggregate: A::Id,
+    record: Arc<JournalRecord>,
+    recorded: Option<Arc<Recorded<A::Event>>>,
+    bytes: usize,
+}
+
+/// What an owner may keep.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnerLimits {
+    /// Bytes of accepted records that the view lacks; past it everything is `unavailable`.
+    pub tail_bytes: usize,
+    /// Aggregates in memory.
+    pub hot: usize,
+}
+
+/// The report does not fit the chain: call [`Owner::give_up`], read the hole, [`Owner::adopt`] it, then decide again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ChainBroken;
+
+/// The state of a partition's owner.
+pub struct Owner<A: Aggregate> {
+    codec: &'static Codec,
+    partition: i32,
+    limits: OwnerLimits,
+    head: Head,
+    /// The end of the chain with what is in flight.
+    chain: (EventId, i64),
+    flights: VecDeque<Flight<A>>,
+    hot: HashMap<A::Id, Hot<A>>,
+    clock: u64,
+    /// Accepted, and maybe not in the view: a loaded state is brought up to date with them.
+    tail: VecDeque<Tail<A>>,
+    tail_bytes: usize,
+    /// First journal offset that the tail would hold.
+    tail_from: i64,
+    /// Causes of adopted records: their commands are answered by those.
+    adopted: HashSet<i64>,
+    outcomes: VecDeque<Outcome<A>>,
+}
+
+impl<A: Aggregate> Owner<A> {
+    /// An owner that has classified everything before `head`.
+    pub fn new(codec: &'static Codec, partition: i32, head: Head, limits: OwnerLimits) -> Self {
+        Self {
+            codec,
+            partition,
+            limits,
+            head,
+            chain: (head.id, head.index),
+            flights: VecDeque::new(),
+            hot: HashMap::new(),
+            clock: 0,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            tail_from: head.next_offset,
+            adopted: HashSet::new(),
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// How far the journal is classified.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// First journal offset of the tail: a view older than this is too old to load from.
+    pub fn tail_from(&self) -> i64 {
+        self.tail_from
+    }
+
+    /// Appends and answers not settled yet.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// What is settled, oldest first.
+    pub fn take_outcomes(&mut self) -> VecDeque<Outcome<A>> {
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// Whether the aggregate's state is in memory.
+    pub fn is_hot(&self, id: A::Id) -> bool {
+        self.hot.contains_key(&id)
+    }
+
+    /// The state in memory, if it is there and the aggregate exists.
+    pub fn state(&self, id: A::Id) -> Option<&A::State> {
+        self.hot.get(&id)?.state.as_ref()
+    }
+
+    /// For changes of what is not an event (looked-up client ids).
+    pub fn state_mut(&mut self, id: A::Id) -> Option<&mut A::State> {
+        self.hot.get_mut(&id)?.state.as_mut()
+    }
+
+    /// Takes what the view, which is at `view_offset`, has of an aggregate, and brings it up to date from the tail.
+    /// The caller has checked that `view_offset` is from [`Owner::tail_from`] to the head.
+    pub fn warm(&mut self, id: A::Id, mut state: Option<A::State>, view_offset: i64) {
+        debug_assert!(view_offset >= self.tail_from && view_offset <= self.head.next_offset, "the view fits the tail");
+        if self.hot.contains_key(&id) {
+            return;
+        }
+        for tail in self.tail.iter().filter(|tail| tail.offset >= view_offset && tail.aggregate == id) {
+            if let Some(recorded) = &tail.recorded {
+                A::evolve(&mut state, id, tail.record.tenant, recorded);
+            }
+        }
+        self.clock += 1;
+        self.hot.insert(id, Hot { state, roster: None, touched: self.clock, flights: 0 });
+    }
+
+    /// The view has everything before `view_offset`: the tail needs it no more.
+    pub fn view_reached(&mut self, view_offset: i64) {
+        while self.tail.front().is_some_and(|tail| tail.offset < view_offset) {
+            if let Some(tail) = self.tail.pop_front() {
+                self.tail_bytes -= tail.bytes;
+            }
+        }
+        self.tail_from = self.tail_from.max(view_offset.min(self.head.next_offset));
+    }
+
+    /// Forgets retries made before `before` where the view has them, and aggregates long not used where there are too many.
+    pub fn sweep(&mut self, before: crate::domain::Timestamp) {
+        let in_tail: HashSet<A::Id> = self.tail.iter().map(|tail| tail.aggregate).collect();
+        for (id, hot) in &mut self.hot {
+            if hot.flights == 0 && !in_tail.contains(id) {
+                if let Some(state) = &mut hot.state {
+                    A::forget(state, before);
+                }
+            }
+        }
+        if self.hot.len() > self.limits.hot {
+            let mut touched: Vec<u64> = self.hot.values().map(|hot| hot.touched).collect();
+            let middle = touched.len() / 2;
+            let (_, median, _) = touched.select_nth_unstable(middle);
+            let median = *median;
+            self.hot.retain(|_, hot| hot.flights > 0 || hot.touched > median);
+        }
+    }
+
+    /// Decides a command. What it returns must be appended, in this order, and its report given to [`Owner::reported`].
+    ///
+    /// # Errors
+    /// If the event does not fit its schema, which is a defect.
+    pub fn decide(&mut self, command: Command<A>) -> Result<Option<Arc<JournalRecord>>, EncodeError> {
+        if command.offset <= self.head.cause_offset {
+            // Never decided again. Its record has answered it, or there is none and nothing is promised.
+            if !self.adopted.contains(&command.offset) {
+                self.answer(command, Err(unavailable("the command was overtaken by a change of servers")));
+            }
+            return Ok(None);
+        }
+        if self.tail_bytes > self.limits.tail_bytes {
+            self.answer(command, Err(unavailable("the views are too far behind")));
+            return Ok(None);
+        }
+        self.clock += 1;
+        let Some(hot) = self.hot.get_mut(&command.aggregate) else {
+            self.answer(command, Err(unavailable("the state could not be loaded in time")));
+            return Ok(None);
+        };
+        hot.touched = self.clock;
+        match A::decide(hot.state.as_ref(), &command.input) {
+            Decision::Done(done) => self.answer(command, Ok(done)),
+            Decision::Reject(rejection) if rejection.code.retryable() => self.answer(command, Err(rejection)),
+            Decision::Reject(rejection) => return Ok(Some(self.refuse(command, rejection))),
+            Decision::Record(recorded) => return self.record(command, recorded).map(Some),
+        }
+        Ok(None)
+    }
+
+    fn answer(&mut self, command: Command<A>, answer: Answer) {
+        self.flights.push_back(Flight::Answer { command, answer });
+        self.settle_answers();
+    }
+
+    fn link(&self, command: &Command<A>) -> JournalRecord {
+        JournalRecord {
+            id: EventId::generate(),
+            prev: self.chain.0,
+            index: self.chain.1 + 1,
+            cause_epoch: self.head.epoch,
+            cause_offset: command.offset,
+            tenant: command.tenant,
+            aggregate: command.aggregate.to_string(),
+            r#type: REJECTED.to_owned(),
+            position: 0,
+            seq: 0,
+            last_seq: 0,
+            at: command.at,
+            actor: command.actor,
+            causation: command.id,
+            reply_to: command.reply_to,
+            traceparent: command.traceparent.clone(),
+            rejection: None,
+            records: Vec::new(),
+        }
+    }
+
+    fn refuse(&mut self, command: Command<A>, rejection: Rejection) -> Arc<JournalRecord> {
+        let mut record = self.link(&command);
+        record.last_seq = A::last_seq(self.state(command.aggregate));
+        record.rejection = Some(rejection);
+        self.fly(command, record, None, Audience::Known(Arc::default(), Vec::new()))
+    }
+
+    fn record(&mut self, command: Command<A>, recorded: Recorded<A::Event>) -> Result<Arc<JournalRecord>, EncodeError> {
+        let mut record = self.link(&command);
+        let stamp = Stamp {
+            event_id: record.id,
+            tenant: command.tenant,
+            aggregate: command.aggregate,
+            causation: command.id,
+            traceparent: command.traceparent.clone(),
+            epoch: self.head.epoch,
+            partition: self.partition,
+            index: record.index,
+        };
+        record.records = A::records(self.codec, &stamp, &recorded)?;
+        record.r#type = A::event_type(&recorded.event).to_owned();
+        record.position = recorded.position;
+        record.seq = A::seq(&recorded.event);
+        record.at = recorded.at;
+        let mut audience = Audience::Unknown;
+        if let Some(hot) = self.hot.get_mut(&command.aggregate) {
+            A::evolve(&mut hot.state, command.aggregate, command.tenant, &recorded);
+            hot.evolved(&recorded.event);
+            record.last_seq = A::last_seq(hot.state.as_ref());
+            audience = hot.audience(&recorded);
+        }
+        Ok(self.fly(command, record, Some(Arc::new(recorded)), audience))
+    }
+
+    fn fly(
+        &mut self,
+        command: Command<A>,
+        record: JournalRecord,
+        recorded: Option<Arc<Recorded<A::Event>>>,
+        audience: Audience,
+    ) -> Arc<JournalRecord> {
+        let record = Arc::new(record);
+        self.chain = (record.id, record.index);
+        if let Some(hot) = self.hot.get_mut(&command.aggregate) {
+            hot.flights += 1;
+        }
+        self.flights.push_back(Flight::Append { command, record: Arc::clone(&record), recorded, audience });
+        record
+    }
+
+    /// The oldest append in flight was reported at `offset`.
+    ///
+    /// # Errors
+    /// [`ChainBroken`] if that is not where it counts; nothing is settled then.
+    pub fn reported(&mut self, offset: i64) -> Result<(), ChainBroken> {
+        let Some(Flight::Append { record, .. }) = self.flights.front() else { return Err(ChainBroken) };
+        if offset != self.head.next_offset || !self.head.accepts(record.prev) {
+            return Err(ChainBroken);
+        }
+        if let Some(Flight::Append { command, record, recorded, audience }) = self.flights.pop_front() {
+            self.head.classify(offset, &record);
+            if let Some(hot) = self.hot.get_mut(&command.aggregate) {
+                hot.flights -= 1;
+            }
+            self.count(offset, command.aggregate, record, recorded, audience);
+        }
+        self.settle_answers();
+        Ok(())
+    }
+
+    fn settle_answers(&mut self) {
+        while let Some(Flight::Answer { .. }) = self.flights.front() {
+            if let Some(Flight::Answer { command, answer }) = self.flights.pop_front() {
+                self.outcomes.push_back(Outcome {
+                    command_offset: command.offset,
+                    reply: command.reply_to.map(|to| (to, answer)),
+                    accepted: None,
+                    audience: Audience::Known(Arc::default(), Vec::new()),
+                    head: self.head,
+                    aggregate: command.aggregate,
+                });
+            }
+        }
+    }
+
+    fn count(
+        &mut self,
+        offset: i64,
+        aggregate: A::Id,
+        record: Arc<JournalRecord>,
+        recorded: Option<Arc<Recorded<A::Event>>>,
+        audience: Audience,
+    ) {
+        let bytes = 512 + record.records.iter().map(|r| r.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
+        self.tail_bytes += bytes;
+        self.tail.push_back(Tail { offset, aggregate, record: Arc::clone(&record), recorded: recorded.clone(), bytes });
+        self.outcomes.push_back(Outcome {
+            command_offset: record.cause_offset,
+            reply: record.reply_to.map(|to| (to, answer_of(&record))),
+            accepted: Some(Counted { offset, record, recorded }),
+            audience,
+            head: self.head,
+            aggregate,
+        });
+    }
+
+    /// Gives up everything in flight: its reports mean nothing any more. Returns the commands, oldest first, to be decided again after
+    /// the hole was read to the end of the journal.
+    pub fn give_up(&mut self) -> Vec<Command<A>> {
+        let flights = std::mem::take(&mut self.flights);
+        let mut again = Vec::with_capacity(flights.len());
+        for flight in flights {
+            match flight {
+                Flight::Append { command, .. } => {
+                    // Its state rests on what may be a loser.
+                    self.hot.remove(&command.aggregate);
+                    again.push(command);
+                }
+                Flight::Answer { command, .. } => again.push(command),
+            }
+        }
+        self.chain = (self.head.id, self.head.index);
+        again
+    }
+
+    /// Takes the record at `offset`, read from the journal while nothing is in flight.
+    ///
+    /// # Errors
+    /// If it counts and cannot be understood.
+    pub fn adopt(&mut self, offset: i64, record: JournalRecord) -> Result<Class, String> {
+        debug_assert!(self.flights.is_empty(), "only a hole is adopted");
+        let class = self.head.classify(offset, &record);
+        self.chain = (self.head.id, self.head.index);
+        if class == Class::Accepted {
+            let id = A::id(&record.aggregate)?;
+            let recorded = A::recorded(self.codec, &record).map_err(|error| error.to_string())?.map(Arc::new);
+            match (&recorded, self.hot.get_mut(&id)) {
+                (Some(recorded), Some(hot)) => {
+                    A::evolve(&mut hot.state, id, record.tenant, recorded);
+                    hot.evolved(&recorded.event);
+                }
+                // A type that this program does not know has changed the state in a way it cannot follow.
+                (None, Some(_)) if record.rejection.is_none() => drop(self.hot.remove(&id)),
+                _ => {}
+            }
+            self.adopted.insert(record.cause_offset);
+            self.count(offset, id, Arc::new(record), recorded, Audience::Unknown);
+        }
+        Ok(class)
+    }
+
+    /// Commands before `offset` never come back.
+    pub fn committed(&mut self, offset: i64) {
+        self.adopted.retain(|cause| *cause >= offset);
+    }
+
+    /// Who hears of an adopted event, by the present state: the members of now, and those it removed. None if the state is cold.
+    pub fn audience(&mut self, id: A::Id, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
+        let hot = self.hot.get_mut(&id)?;
+        Some(match recorded {
+            Some(recorded) => hot.audience(recorded),
+            None => Audience::Known(Arc::default(), Vec::new()),
+        })
+    }
+
+    /// The members now, if the state is hot.
+    pub fn roster(&mut self, id: A::Id) -> Option<Arc<[UserId]>> {
+        self.hot.get_mut(&id).map(Hot::roster)
+    }
+}
+
+/// Above this, receipts are told to their own user only.
+const CROWD: usize = 256;
+
+impl<A: Aggregate> Hot<A> {
+    fn roster(&mut self) -> Arc<[UserId]> {
+        let state = self.state.as_ref();
+        Arc::clone(self.roster.get_or_insert_with(|| state.map(A::roster).unwrap_or_default().into()))
+    }
+
+    fn evolved(&mut self, event: &A::Event) {
+        if A::changes_roster(event) {
+            self.roster = None;
+        }
+    }
+
+    fn audience(&mut self, recorded: &Recorded<A::Event>) -> Audience {
+        let roster = self.roster();
+        if roster.len() > CROWD && A::quiet_in_crowds(&recorded.event) {
+            return Audience::Known(Arc::default(), vec![recorded.actor]);
+        }
+        Audience::Known(roster, A::also_hear(&recorded.event))
+    }
+}
+
+fn unavailable(why: &str) -> Rejection {
+    Rejection::new(ErrorCode::Unavailable, format!("{why}; send it again"))
+}
+
+/// What a record answers its command: the same whoever reads it, and whenever.
+fn answer_of(record: &JournalRecord) -> Answer {
+    match &record.rejection {
+        Some(rejection) => Err(rejection.clone()),
+        None => Ok(Done { position: record.position, seq: record.seq, at: record.at, duplicate: false }),
+    }
+}
