@@ -6,3 +6,4 @@ pub mod codec;
 pub mod domain;
 pub mod log;
 pub mod sequencer;
+pub mod sessions;

@@ -4,8 +4,8 @@
 //! refused by the group's coordinator.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc as blocking;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub struct Ownership {
     consumer: Arc<BaseConsumer<Context>>,
     topic: String,
     stop: CancellationToken,
-    thread: Option<thread::JoinHandle<()>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 impl Ownership {
@@ -117,7 +117,7 @@ impl Ownership {
             .name(format!("group {group}"))
             .spawn(move || poll(&polled, &stopped, &sender))
             .map_err(|_| KafkaError::Canceled)?;
-        Ok((Self { consumer, topic: topic.to_owned(), stop, thread: Some(thread) }, changes))
+        Ok((Self { consumer, topic: topic.to_owned(), stop, thread: Mutex::new(Some(thread)) }, changes))
     }
 
     /// What was committed for `partition`.
@@ -160,10 +160,11 @@ impl Ownership {
         tokio::task::spawn_blocking(commit).await.map_err(|_| KafkaError::Canceled)?
     }
 
-    /// Leaves the group: owners are told to finish first.
-    pub async fn leave(mut self) {
+    /// Leaves the group and waits until that is done. Owners have finished before.
+    pub async fn leave(&self) {
         self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // The thread only ends, it tells nothing.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
@@ -186,11 +187,6 @@ fn poll(consumer: &BaseConsumer<Context>, stop: &CancellationToken, changes: &mp
             }
             tracing::debug!(%error, "kafka is away; the group goes on when it is back");
         }
-    }
-    let owned = consumer.assignment().map(|list| partitions(&list)).unwrap_or_default();
-    let (done, drained) = blocking::channel();
-    if !owned.is_empty() && changes.send(Change::Losing { partitions: owned, done }).is_ok() {
-        let _ = drained.recv_timeout(DRAIN);
     }
     consumer.unsubscribe();
 }

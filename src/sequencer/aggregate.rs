@@ -119,4 +119,6 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
     fn forget(state: &mut Self::State, before: Timestamp);
     /// The retry that must be looked up in the view, if it is not in `state`: the client id of an older send.
     fn old_send(state: Option<&Self::State>, input: &Self::Input) -> Option<(UserId, uuid::Uuid)>;
+    /// Takes from `loaded` the sends that were looked up for a state in memory.
+    fn recall(state: &mut Self::State, loaded: Self::State);
 }

@@ -133,6 +133,12 @@ impl Aggregate for Conversations {
         let known = state.is_some_and(|c| c.sent.contains_key(&(input.actor, send.client_id)));
         (!known && made < input.at.plus(-RECENT_SENDS_MS)).then_some((input.actor, send.client_id))
     }
+
+    fn recall(state: &mut Conversation, loaded: Conversation) {
+        for (send, told) in loaded.sent {
+            state.sent.entry(send).or_insert(told);
+        }
+    }
 }
 
 fn receipt(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, read: Read) -> Receipt {

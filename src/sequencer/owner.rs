@@ -41,8 +41,8 @@ pub struct Outcome<A: Aggregate> {
     pub audience: Audience,
     /// How far the journal was classified when this was settled.
     pub head: Head,
-    /// Of which aggregate.
-    pub aggregate: A::Id,
+    /// Of which aggregate; none for what could not be decoded.
+    pub aggregate: Option<A::Id>,
 }
 
 /// A record that counts.
@@ -65,6 +65,17 @@ enum Flight<A: Aggregate> {
     },
     /// Without a record: it still waits for those before it, as it may rest on them.
     Answer { command: Command<A>, answer: Answer },
+    /// Dealt with elsewhere: a dead letter.
+    Skip { command_offset: i64 },
+}
+
+/// What is to be done again after a chain was given up.
+#[derive(Debug)]
+pub enum Again<A: Aggregate> {
+    /// [`Owner::decide`] it.
+    Decide(Command<A>),
+    /// [`Owner::skip`] it.
+    Skip(i64),
 }
 
 struct Hot<A: Aggregate> {
@@ -201,10 +212,9 @@ impl<A: Aggregate> Owner<A> {
     pub fn sweep(&mut self, before: crate::domain::Timestamp) {
         let in_tail: HashSet<A::Id> = self.tail.iter().map(|tail| tail.aggregate).collect();
         for (id, hot) in &mut self.hot {
-            if hot.flights == 0 && !in_tail.contains(id) {
-                if let Some(state) = &mut hot.state {
-                    A::forget(state, before);
-                }
+            let settled = hot.flights == 0 && !in_tail.contains(id);
+            if let Some(state) = hot.state.as_mut().filter(|_| settled) {
+                A::forget(state, before);
             }
         }
         if self.hot.len() > self.limits.hot {
@@ -245,6 +255,12 @@ impl<A: Aggregate> Owner<A> {
             Decision::Record(recorded) => return self.record(command, recorded).map(Some),
         }
         Ok(None)
+    }
+
+    /// The command at this offset needs nothing more (it became a dead letter); it is settled in its turn.
+    pub fn skip(&mut self, command_offset: i64) {
+        self.flights.push_back(Flight::Skip { command_offset });
+        self.settle_answers();
     }
 
     fn answer(&mut self, command: Command<A>, answer: Answer) {
@@ -346,17 +362,23 @@ impl<A: Aggregate> Owner<A> {
     }
 
     fn settle_answers(&mut self) {
-        while let Some(Flight::Answer { .. }) = self.flights.front() {
-            if let Some(Flight::Answer { command, answer }) = self.flights.pop_front() {
-                self.outcomes.push_back(Outcome {
-                    command_offset: command.offset,
-                    reply: command.reply_to.map(|to| (to, answer)),
-                    accepted: None,
-                    audience: Audience::Known(Arc::default(), Vec::new()),
-                    head: self.head,
-                    aggregate: command.aggregate,
-                });
-            }
+        while !matches!(self.flights.front(), None | Some(Flight::Append { .. })) {
+            let (command_offset, reply, aggregate) = match self.flights.pop_front() {
+                Some(Flight::Answer { command, answer }) => {
+                    (command.offset, command.reply_to.map(|to| (to, answer)), Some(command.aggregate))
+                }
+                Some(Flight::Skip { command_offset }) => (command_offset, None, None),
+                Some(Flight::Append { .. }) | None => return,
+            };
+            let audience = Audience::Known(Arc::default(), Vec::new());
+            self.outcomes.push_back(Outcome {
+                command_offset,
+                reply,
+                accepted: None,
+                audience,
+                head: self.head,
+                aggregate,
+            });
         }
     }
 
@@ -377,13 +399,13 @@ impl<A: Aggregate> Owner<A> {
             accepted: Some(Counted { offset, record, recorded }),
             audience,
             head: self.head,
-            aggregate,
+            aggregate: Some(aggregate),
         });
     }
 
     /// Gives up everything in flight: its reports mean nothing any more. Returns the commands, oldest first, to be decided again after
     /// the hole was read to the end of the journal.
-    pub fn give_up(&mut self) -> Vec<Command<A>> {
+    pub fn give_up(&mut self) -> Vec<Again<A>> {
         let flights = std::mem::take(&mut self.flights);
         let mut again = Vec::with_capacity(flights.len());
         for flight in flights {
@@ -391,9 +413,10 @@ impl<A: Aggregate> Owner<A> {
                 Flight::Append { command, .. } => {
                     // Its state rests on what may be a loser.
                     self.hot.remove(&command.aggregate);
-                    again.push(command);
+                    again.push(Again::Decide(command));
                 }
-                Flight::Answer { command, .. } => again.push(command),
+                Flight::Answer { command, .. } => again.push(Again::Decide(command)),
+                Flight::Skip { command_offset } => again.push(Again::Skip(command_offset)),
             }
         }
         self.chain = (self.head.id, self.head.index);

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::aggregate::{Aggregate, Command, Stamp};
-use super::owner::{Owner, OwnerLimits};
+use super::owner::{Again, Owner, OwnerLimits};
 use super::progress::Progress;
 use crate::codec::records::{JournalRecord, ReplyTo, StreamRecord};
 use crate::codec::{Codec, DecodeError, EncodeError};
@@ -49,8 +49,9 @@ impl Aggregate for Counter {
             }),
         }
     }
-    fn evolve(state: &mut Option<i64>, _: u32, _: TenantId, recorded: &Recorded<i64>) {
-        *state = Some(recorded.event);
+    fn evolve(state: &mut Option<i64>, _: u32, _: TenantId, _: &Recorded<i64>) {
+        // Not idempotent, so that an event applied twice shows.
+        *state = Some(state.unwrap_or_default() + 1);
     }
     fn event_type(_: &i64) -> &'static str {
         "counted"
@@ -93,6 +94,7 @@ impl Aggregate for Counter {
     fn old_send(_: Option<&i64>, _: &u32) -> Option<(UserId, uuid::Uuid)> {
         None
     }
+    fn recall(_: &mut i64, _: i64) {}
 }
 
 /// A rule of the shell that is left out.
@@ -240,9 +242,10 @@ impl World {
 
     fn break_chain(&mut self, member: &mut Member) {
         member.chain += 1;
-        let again = member.owner.give_up();
-        for command in again.into_iter().rev() {
-            member.again.push_front(command);
+        for again in member.owner.give_up().into_iter().rev() {
+            if let Again::Decide(command) = again {
+                member.again.push_front(command);
+            }
         }
         self.read_hole(member);
     }

@@ -1,0 +1,196 @@
+//! From what counts to the gateways: one delivery a gateway with the recipients inside, notifications for those offline.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::aggregate::Aggregate;
+use super::owner::{Answer, Audience, Outcome};
+use crate::codec::Codec;
+use crate::codec::records::{Delivery, JournalRecord, Mark, Marks, Notification, Reply, Signal};
+use crate::domain::{ConversationId, UserId};
+use crate::log::{AppendError, Appending, Producer, partition_of, topics};
+use crate::sessions::{Gateway, SessionTable};
+
+/// Why something could not be sent on. The owner starts again from what is committed.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A defect.
+    #[error(transparent)]
+    Encode(#[from] crate::codec::EncodeError),
+    /// Kafka is away or full.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Sends on what counts.
+#[derive(Clone)]
+pub struct Router {
+    /// Of the installation.
+    pub codec: &'static Codec,
+    /// For deliveries and notifications.
+    pub producer: Producer,
+    /// Who is where.
+    pub sessions: Arc<SessionTable>,
+    /// Partitions of `notifications`.
+    pub partitions: i32,
+}
+
+/// The recipients at one gateway.
+struct Stop {
+    gateway: Gateway,
+    recipients: Vec<u8>,
+}
+
+impl Router {
+    /// Sends `outcome` to the gateways concerned. What comes back resolves when it is durable.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn route<A: Aggregate>(&self, partition: i32, outcome: &Outcome<A>) -> Result<Vec<Appending>, RouteError> {
+        let mut stops = Vec::new();
+        let mut offline = Vec::new();
+        if let Audience::Known(roster, also) = &outcome.audience {
+            for user in roster.iter().chain(also.iter().filter(|user| !roster.contains(user))) {
+                if !self.board(&mut stops, *user) {
+                    offline.push(*user);
+                }
+            }
+        }
+        let reply_to =
+            outcome.reply.as_ref().map(|(to, _)| Gateway { incarnation: to.incarnation, partition: to.partition });
+        if let Some(gateway) = reply_to.filter(|g| !stops.iter().any(|stop| stop.gateway.incarnation == g.incarnation))
+        {
+            stops.push(Stop { gateway, recipients: Vec::new() });
+        }
+        let record = outcome.accepted.as_ref().and_then(|counted| counted.record.records.first()?.value.clone());
+        let next_offset = outcome.accepted.as_ref().map_or(outcome.head.next_offset, |counted| counted.offset + 1);
+        let mut appending = Vec::with_capacity(stops.len() + offline.len());
+        for stop in stops {
+            let reply = match &outcome.reply {
+                Some((to, answer)) if to.incarnation == stop.gateway.incarnation => {
+                    let aggregate = outcome.aggregate.map(|id| id.to_string()).unwrap_or_default();
+                    Some(reply(to.reference, aggregate, answer))
+                }
+                _ => None,
+            };
+            let delivery = Delivery {
+                incarnation: stop.gateway.incarnation,
+                journal: A::JOURNAL.to_owned(),
+                partition,
+                next_offset,
+                record: record.clone().filter(|_| !stop.recipients.is_empty()),
+                recipients: Bytes::from(stop.recipients),
+                reply,
+            };
+            appending.push(self.deliver(stop.gateway.partition, &delivery)?);
+        }
+        if let Some(counted) = outcome.accepted.as_ref().filter(|counted| counted.record.seq > 0) {
+            for user in offline.into_iter().filter(|user| *user != counted.record.actor) {
+                appending.extend(self.notify(user, &counted.record)?);
+            }
+        }
+        Ok(appending)
+    }
+
+    /// Sends a signal to the members' gateways but not back to its actor. Nobody waits for it.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn signal(&self, signal: &Signal, members: &[UserId]) -> Result<(), RouteError> {
+        let mut stops = Vec::new();
+        for user in members.iter().filter(|user| **user != signal.actor) {
+            self.board(&mut stops, *user);
+        }
+        let record = self.codec.encode(signal)?;
+        for stop in stops {
+            let delivery = Delivery {
+                incarnation: stop.gateway.incarnation,
+                journal: String::new(),
+                partition: 0,
+                next_offset: 0,
+                record: Some(record.clone()),
+                recipients: Bytes::from(stop.recipients),
+                reply: None,
+            };
+            drop(self.deliver(stop.gateway.partition, &delivery)?);
+        }
+        Ok(())
+    }
+
+    /// Tells every live gateway how far this owner is.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn mark(&self, journal: &str, mark: Mark) -> Result<Vec<Appending>, RouteError> {
+        let mut appending = Vec::new();
+        for gateway in self.sessions.live_gateways() {
+            let marks = Marks { incarnation: gateway.incarnation, journal: journal.to_owned(), marks: vec![mark] };
+            let value = self.codec.encode(&marks)?;
+            let key = gateway.incarnation.as_bytes();
+            appending.push(self.producer.append(topics::DELIVERIES, gateway.partition, key, Some(&value))?);
+        }
+        Ok(appending)
+    }
+
+    /// Whether `user` is anywhere.
+    fn board(&self, stops: &mut Vec<Stop>, user: UserId) -> bool {
+        let gateways = self.sessions.gateways_of(user);
+        for gateway in &gateways {
+            match stops.iter_mut().find(|stop| stop.gateway.incarnation == gateway.incarnation) {
+                Some(stop) => stop.recipients.extend_from_slice(user.as_bytes()),
+                None => stops.push(Stop { gateway: *gateway, recipients: user.as_bytes().to_vec() }),
+            }
+        }
+        !gateways.is_empty()
+    }
+
+    fn deliver(&self, partition: i32, delivery: &Delivery) -> Result<Appending, RouteError> {
+        let value = self.codec.encode(delivery)?;
+        Ok(self.producer.append(topics::DELIVERIES, partition, delivery.incarnation.as_bytes(), Some(&value))?)
+    }
+
+    fn notify(&self, user: UserId, record: &JournalRecord) -> Result<Option<Appending>, RouteError> {
+        let Ok(conversation) = record.aggregate.parse::<ConversationId>() else { return Ok(None) };
+        let notification = Notification {
+            tenant: record.tenant,
+            user,
+            conversation,
+            event_id: record.id,
+            r#type: record.r#type.clone(),
+            position: record.position,
+            seq: record.seq,
+            actor: record.actor,
+            occurred_at: record.at,
+        };
+        let key = user.to_string();
+        let value = self.codec.encode(&notification)?;
+        let partition = partition_of(key.as_bytes(), self.partitions);
+        Ok(Some(self.producer.append(topics::NOTIFICATIONS, partition, key.as_bytes(), Some(&value))?))
+    }
+}
+
+fn reply(reference: i64, aggregate: String, answer: &Answer) -> Reply {
+    match answer {
+        Ok(done) => Reply {
+            reference,
+            code: None,
+            message: String::new(),
+            aggregate,
+            position: done.position,
+            seq: done.seq,
+            at: done.at,
+            duplicate: done.duplicate,
+        },
+        Err(rejection) => Reply {
+            reference,
+            code: Some(rejection.code.as_str().to_owned()),
+            message: rejection.message.clone(),
+            aggregate,
+            position: 0,
+            seq: 0,
+            at: crate::domain::Timestamp(0),
+            duplicate: false,
+        },
+    }
+}

@@ -1,0 +1,174 @@
+//! Users, as the sequencer's engine sees them.
+
+use uuid::Uuid;
+
+use super::aggregate::{Aggregate, Command, Stamp};
+use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey};
+use crate::codec::{Codec, DecodeError, EncodeError};
+use crate::domain::decision::{Decision, Recorded};
+use crate::domain::user::{self, Event, Input, Profile, User, WrappedKey};
+use crate::domain::{TenantId, Timestamp, UserId};
+use crate::log::{Fetched, topics};
+
+/// The aggregate of users.
+#[derive(Clone, Copy, Debug)]
+pub struct Users;
+
+impl Aggregate for Users {
+    type Id = UserId;
+    type State = User;
+    type Input = Input;
+    type Event = Event;
+
+    const COMMANDS: &'static str = topics::USER_COMMANDS;
+    const JOURNAL: &'static str = topics::USER_JOURNAL;
+
+    fn command(codec: &Codec, fetched: &Fetched) -> Result<Command<Self>, String> {
+        let value = fetched.value.as_deref().ok_or("the record has no value")?;
+        let mut record: UserCommand = codec.decode(value).map_err(|error| error.to_string())?;
+        let (id, tenant, user) = (record.command_id, record.tenant, record.user);
+        let (reply_to, traceparent) = (record.reply_to.take(), record.traceparent.take());
+        let input = record.into_input(fetched.timestamp)?;
+        let at = fetched.timestamp;
+        Ok(Command {
+            offset: fetched.offset,
+            at,
+            id,
+            tenant,
+            aggregate: user,
+            actor: user,
+            reply_to,
+            traceparent,
+            input,
+        })
+    }
+
+    fn decide(state: Option<&User>, input: &Input) -> Decision<Event> {
+        user::decide(state, input)
+    }
+
+    fn evolve(state: &mut Option<User>, _: UserId, tenant: TenantId, recorded: &Recorded<Event>) {
+        user::evolve(state, tenant, recorded);
+    }
+
+    fn event_type(event: &Event) -> &'static str {
+        event.name()
+    }
+
+    fn seq(_: &Event) -> i64 {
+        0
+    }
+
+    fn last_seq(_: Option<&User>) -> i64 {
+        0
+    }
+
+    fn records(
+        codec: &Codec,
+        stamp: &Stamp<UserId>,
+        recorded: &Recorded<Event>,
+    ) -> Result<Vec<StreamRecord>, EncodeError> {
+        let user = stamp.aggregate;
+        let mut event = UserEvent {
+            event_id: stamp.event_id,
+            r#type: recorded.event.name().to_owned(),
+            tenant: stamp.tenant,
+            user,
+            position: recorded.position,
+            actor: recorded.actor,
+            occurred_at: recorded.at,
+            causation: stamp.causation,
+            traceparent: stamp.traceparent.clone(),
+            epoch: stamp.epoch,
+            partition: stamp.partition,
+            index: stamp.index,
+            user_registered: None,
+            user_updated: None,
+        };
+        let mut key = None;
+        match &recorded.event {
+            Event::Registered { profile, key: fresh } => {
+                event.user_registered = Some(profile.clone());
+                key = Some(fresh);
+            }
+            Event::Updated(profile) => event.user_updated = Some(profile.clone()),
+        }
+        let value = Some(codec.encode(&event)?);
+        let key_of_event = format!("{user}/{}", recorded.position);
+        let mut records = vec![StreamRecord { stream: topics::USER_EVENTS.to_owned(), key: key_of_event, value }];
+        if let Some(key) = key {
+            let record = user_key(stamp, recorded.at, key);
+            let value = Some(codec.encode(&record)?);
+            let key = format!("{user}/{}", record.version);
+            records.push(StreamRecord { stream: topics::USER_KEYS.to_owned(), key, value });
+        }
+        Ok(records)
+    }
+
+    fn recorded(codec: &Codec, record: &JournalRecord) -> Result<Option<Recorded<Event>>, DecodeError> {
+        let value_of =
+            |stream: &str| record.records.iter().find(|r| r.stream == stream).and_then(|r| r.value.as_deref());
+        let Some(value) = value_of(topics::USER_EVENTS) else { return Ok(None) };
+        let event: UserEvent = codec.decode(value)?;
+        let key = value_of(topics::USER_KEYS).map(|value| codec.decode::<UserKey>(value)).transpose()?;
+        Ok(event_of(event.user_registered, event.user_updated, key).map(|event| Recorded {
+            actor: record.actor,
+            at: record.at,
+            position: record.position,
+            event,
+        }))
+    }
+
+    fn id(text: &str) -> Result<UserId, String> {
+        text.parse().map_err(|error| format!("the journal's key is no user: {error}"))
+    }
+
+    fn roster(_: &User) -> Vec<UserId> {
+        Vec::new()
+    }
+
+    fn changes_roster(_: &Event) -> bool {
+        false
+    }
+
+    fn also_hear(_: &Event) -> Vec<UserId> {
+        Vec::new()
+    }
+
+    fn quiet_in_crowds(_: &Event) -> bool {
+        false
+    }
+
+    fn forget(_: &mut User, _: Timestamp) {}
+
+    fn old_send(_: Option<&User>, _: &Input) -> Option<(UserId, Uuid)> {
+        None
+    }
+
+    fn recall(_: &mut User, _: User) {}
+}
+
+fn user_key(stamp: &Stamp<UserId>, created_at: Timestamp, key: &WrappedKey) -> UserKey {
+    UserKey {
+        tenant: stamp.tenant,
+        user: stamp.aggregate,
+        version: key.version,
+        master: key.master.clone(),
+        wrapped: key.wrapped.clone(),
+        created_at,
+        epoch: stamp.epoch,
+        partition: stamp.partition,
+        index: stamp.index,
+    }
+}
+
+fn event_of(registered: Option<Profile>, updated: Option<Profile>, key: Option<UserKey>) -> Option<Event> {
+    match (registered, updated, key) {
+        (Some(profile), _, Some(key)) => {
+            let key = WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped };
+            Some(Event::Registered { profile, key })
+        }
+        (None, Some(profile), _) => Some(Event::Updated(profile)),
+        _ => None,
+    }
+}
