@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
 pub mod codec;
+pub mod crypto;
 pub mod domain;
 pub mod log;
 pub mod sequencer;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 /// What is asked of conversations. Key: conversation.
@@ -98,6 +99,12 @@ pub enum TopicsError {
         /// Why.
         code: RDKafkaErrorCode,
     },
+    /// The topic is not there.
+    #[error("topic `{topic}` is not there; `tidings admin topics` makes what is missing")]
+    Missing {
+        /// Which.
+        topic: String,
+    },
     /// The topic is there with another number of partitions; conversations would move.
     #[error(
         "topic `{topic}` has {found} partitions where the configuration says {expected}; partition counts never change in place"
@@ -165,4 +172,21 @@ fn check(admin: &AdminClient<DefaultClientContext>, layout: Layout) -> Result<()
         }
     }
     Ok(())
+}
+
+/// How many partitions `topic` has.
+///
+/// # Errors
+/// If the brokers do not answer, or the topic is not there.
+pub async fn partitions(client: &ClientConfig, topic: &'static str) -> Result<i32, TopicsError> {
+    let client = client.clone();
+    let ask = move || {
+        let consumer: BaseConsumer = client.create().map_err(TopicsError::Request)?;
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).map_err(TopicsError::Request)?;
+        match metadata.topics() {
+            [found] if !found.partitions().is_empty() => Ok(found.partitions().len() as i32),
+            _ => Err(TopicsError::Missing { topic: topic.to_owned() }),
+        }
+    };
+    tokio::task::spawn_blocking(ask).await.map_err(|_| TopicsError::Request(rdkafka::error::KafkaError::Canceled))?
 }
