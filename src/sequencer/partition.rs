@@ -43,7 +43,7 @@ pub trait Surroundings<A: Aggregate>: Send + Sync {
     /// The view's checkpoint of the partition.
     async fn view_head(&self, partition: i32) -> anyhow::Result<Head>;
     /// Adds to a command what `decide` needs and chance or keys must make. `exists`: whether the aggregate does.
-    fn prepare(&self, exists: bool, command: &mut Command<A>) -> anyhow::Result<()>;
+    async fn prepare(&self, exists: bool, command: &mut Command<A>) -> anyhow::Result<()>;
 }
 
 /// What all partitions of a sequencer share.
@@ -355,16 +355,16 @@ impl<A: Aggregate> Partition<A> {
                 let Some(next) = self.todo.pop_front() else { break };
                 match next {
                     Again::Skip(offset) => self.owner.skip(offset),
-                    Again::Decide(command) => self.decide(command)?,
+                    Again::Decide(command) => self.decide(command).await?,
                 }
             }
         }
         Ok(())
     }
 
-    fn decide(&mut self, mut command: Command<A>) -> Result<(), PartitionError> {
+    async fn decide(&mut self, mut command: Command<A>) -> Result<(), PartitionError> {
         let exists = self.owner.state(command.aggregate).is_some();
-        self.shared.surroundings.prepare(exists, &mut command).map_err(PartitionError::Prepare)?;
+        self.shared.surroundings.prepare(exists, &mut command).await.map_err(PartitionError::Prepare)?;
         metrics::counter!("tidings_commands_total", "topic" => A::COMMANDS).increment(1);
         if let Some(record) = self.owner.decide(command)? {
             let value = self.shared.codec.encode(&*record)?;
