@@ -6,3 +6,5 @@ pub mod codec;
 pub mod crypto;
 pub mod domain;
 pub mod log;
+pub mod publisher;
+pub mod registry;
