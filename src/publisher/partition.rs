@@ -88,7 +88,6 @@ impl Partition {
     }
 
     async fn keep_publishing(&self, lost: &CancellationToken) {
-        let (journal, partition) = (self.journal, self.partition);
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
