@@ -6,5 +6,7 @@ pub mod codec;
 pub mod crypto;
 pub mod domain;
 pub mod log;
+pub mod publisher;
+pub mod registry;
 pub mod sequencer;
 pub mod sessions;

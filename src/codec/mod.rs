@@ -111,7 +111,10 @@ impl Codec {
         let mut readers = HashMap::new();
         for version in SCHEMAS {
             let schema = parse(version.text)?;
-            readers.insert(version.id, Arc::new(known(schema)?));
+            // An id of the registry may be the compiled-in one of another schema, and goes first.
+            if !ids.values().any(|id| *id == version.id) {
+                readers.insert(version.id, Arc::new(known(schema)?));
+            }
             if let Some(id) = ids.get(version.name) {
                 let writer = GenericDatumWriter::builder(schema).human_readable(true).build().map_err(Box::new)?;
                 writers.insert(version.name, (*id, writer));

@@ -1,5 +1,6 @@
 //! Kafka: the table of topics, appending, reading, owning partitions, and the journal's chain.
 
+mod checkpoints;
 mod dead_letters;
 pub mod journal;
 mod murmur2;
@@ -8,6 +9,7 @@ mod producer;
 mod reader;
 pub mod topics;
 
+pub use checkpoints::{CheckpointError, Checkpoints, checkpoint_key};
 pub use dead_letters::list as list_dead_letters;
 pub use murmur2::partition_of;
 pub use ownership::{Change, Committed, Ownership};
