@@ -206,7 +206,7 @@ impl<A: Aggregate> Partition<A> {
     /// See [`PartitionError`].
     pub async fn open(shared: Arc<Shared<A>>, partition: i32) -> Result<Self, PartitionError> {
         let (offset, head, term) = take_term(&shared, partition).await?;
-        shared.router.sessions.read_to_end_now().await.map_err(PartitionError::Sessions)?;
+        shared.router.sessions.read_to_end_now().await.map_err(|error| PartitionError::Sessions(error.into()))?;
         let sessions_from = shared.router.sessions.offset();
         let start = match shared.surroundings.view_head(partition).await {
             Ok(view) if view.next_offset < head.next_offset => view,
