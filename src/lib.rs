@@ -3,5 +3,6 @@
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
 pub mod codec;
+pub mod dev;
 pub mod domain;
 pub mod log;
