@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod crypto;
+pub mod dev;
 pub mod domain;
 pub mod log;
 pub mod publisher;

@@ -1,0 +1,264 @@
+//! One Kafka node, broker and controller in one.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rustix::process::Signal;
+
+use super::Surroundings;
+use super::child::{self, Child, ChildSpec, args, turn_log};
+use super::data::{remove, write_atomically};
+use super::error::{DevError, log_tail};
+use super::part::Part;
+use super::ports::free_port;
+
+const NAME: &str = "Kafka";
+const PROPERTIES: &str = include_str!("../../dev/kafka/server.properties");
+const LOGGING: &str = include_str!("../../dev/kafka/log4j2.yaml");
+/// A start takes 3 to 6 s on two idle cores; this allows for a machine under load.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+/// Started in half the time and with less memory, but slower under load.
+const QUICK_FLAGS: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m"];
+const LOAD_FLAGS: [&str; 3] = ["-XX:+UseG1GC", "-Xms512m", "-Xmx1g"];
+const POLL: Duration = Duration::from_millis(20);
+
+pub(crate) struct Kafka {
+    around: Arc<Surroundings>,
+    port: u16,
+    controller_port: u16,
+    class_path: String,
+}
+
+impl Kafka {
+    /// Fetches the jars and formats the data directory, each if that was not done before.
+    pub(crate) async fn prepare(around: Arc<Surroundings>) -> Result<Self, DevError> {
+        around.jars.fetch(&around.tools, around.progress.as_ref()).await?;
+        let class_path = around.jars.class_path()?;
+        let mut kafka = Self { around, port: 0, controller_port: 0, class_path };
+        kafka.choose_ports()?;
+        let logging = kafka.around.data.path("kafka-log4j2.yaml");
+        write_atomically(&logging, LOGGING)?;
+        kafka.format().await?;
+        Ok(kafka)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.around.data.path("kafka")
+    }
+
+    async fn format(&self) -> Result<(), DevError> {
+        if self.data().join("meta.properties").is_file() {
+            return Ok(());
+        }
+        if self.data().exists() {
+            let text = format!("{} holds no Kafka data; remove it, or start afresh", self.data().display());
+            return Err(DevError::Surroundings(text));
+        }
+        self.around.progress.doing(NAME, "preparing its data directory");
+        // Formatted beside, then renamed: a start that is cut short leaves nothing half made.
+        let beside = self.around.data.path("kafka.new");
+        remove(&beside)?;
+        let properties = self.write_properties("kafka-format.properties", &beside)?;
+        let log = self.around.data.path("kafka-format.log");
+        turn_log(&log)?;
+        let mut spec = self.java("kafka.tools.StorageTool", log, args(QUICK_FLAGS));
+        spec.name = "Kafka's storage tool";
+        spec.args.extend(args(["format", "-t", &cluster_id(), "-c"]));
+        spec.args.push(properties.into());
+        child::run(&spec).await?;
+        fs::rename(&beside, self.data()).map_err(DevError::io("rename", &beside))
+    }
+
+    fn write_properties(&self, name: &str, data: &Path) -> Result<PathBuf, DevError> {
+        let folder = data.to_string_lossy();
+        if folder.contains(',') {
+            let text = format!("Kafka cannot keep data in a directory with a comma in its name: {folder}");
+            return Err(DevError::Surroundings(text));
+        }
+        let (port, controller) = (self.port, self.controller_port);
+        let mut text = PROPERTIES.to_owned();
+        let _ = writeln!(text, "\nlisteners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+        let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}");
+        let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
+        let _ = writeln!(text, "log.dirs={}", escape_property(&folder));
+        let path = self.around.data.path(name);
+        write_atomically(&path, &text)?;
+        Ok(path)
+    }
+
+    fn java(&self, class: &str, log: PathBuf, flags: Vec<OsString>) -> ChildSpec {
+        let mut arguments = args(["-XX:-UsePerfData", "-Djava.awt.headless=true"]);
+        let mut logging = OsString::from("-Dlog4j2.configurationFile=");
+        logging.push(self.around.data.path("kafka-log4j2.yaml"));
+        arguments.push(logging);
+        arguments.extend(flags);
+        arguments.push(class.into());
+        ChildSpec {
+            name: NAME,
+            setpriv: self.around.tools.setpriv.clone(),
+            program: self.around.tools.java.clone(),
+            args: arguments,
+            envs: vec![("CLASSPATH", self.class_path.clone().into())],
+            user: None,
+            log,
+            death_signal: "KILL",
+        }
+    }
+
+    /// Java's flags for a quick start, with the class archive: to use it, or to write it at exit if there is none yet.
+    fn quick_flags(&self) -> Vec<OsString> {
+        let archive = self.around.jars.class_archive(&self.around.tools.java);
+        let (flag, file) = if archive.is_file() {
+            ("-XX:SharedArchiveFile=", archive)
+        } else {
+            ("-XX:ArchiveClassesAtExit=", self.archive_being_written())
+        };
+        let mut flag = OsString::from(flag);
+        flag.push(file);
+        // An archive that does not fit is not worth a warning.
+        let mut flags = args(QUICK_FLAGS);
+        flags.extend(args(["-Xshare:auto", "-Xlog:disable", "-Xlog:all=error:stderr"]));
+        flags.push(flag);
+        flags
+    }
+
+    fn archive_being_written(&self) -> PathBuf {
+        let archive = self.around.jars.class_archive(&self.around.tools.java);
+        archive.with_extension(format!("{}.partial", self.around.data.id()))
+    }
+
+    async fn await_ready(&self, child: &Child) -> Result<(), DevError> {
+        let started = Instant::now();
+        let mut cause = None;
+        while started.elapsed() < READY_WITHIN {
+            if let Some(exit) = child.ended() {
+                return Err(DevError::Died(exit));
+            }
+            // Cheaper than a client, which would also back off between its tries.
+            if tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok() {
+                match self.fetch_metadata().await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => cause = Some(error.to_string()),
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let log = child.log().to_owned();
+        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, tail: log_tail(&log), log })
+    }
+
+    async fn fetch_metadata(&self) -> Result<(), KafkaError> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address()).set("group.id", "tidings-dev-ready");
+        let asked = tokio::task::spawn_blocking(move || {
+            let client: BaseConsumer = config.create()?;
+            let metadata = client.fetch_metadata(None, Duration::from_secs(2))?;
+            let unknown = KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::BrokerNotAvailable);
+            if metadata.brokers().is_empty() { Err(unknown) } else { Ok(()) }
+        });
+        asked.await.unwrap_or(Err(KafkaError::Canceled))
+    }
+}
+
+impl Part for Kafka {
+    const NAME: &'static str = NAME;
+    const LOG: &'static str = "kafka.log";
+    const STOP_SIGNAL: Signal = Signal::TERM;
+    const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+    fn around(&self) -> &Arc<Surroundings> {
+        &self.around
+    }
+
+    fn choose_ports(&mut self) -> Result<(), DevError> {
+        self.port = free_port()?;
+        self.controller_port = free_port()?;
+        Ok(())
+    }
+
+    async fn spawn(&self) -> Result<Child, DevError> {
+        let properties = self.write_properties("kafka.properties", &self.data())?;
+        let flags = if self.around.quick { self.quick_flags() } else { args(LOAD_FLAGS) };
+        let mut spec = self.java("kafka.Kafka", self.around.data.path(Self::LOG), flags);
+        spec.args.push(properties.into());
+        Child::spawn(&spec).await
+    }
+
+    async fn ready(&self, child: &Child) -> Result<(), DevError> {
+        self.await_ready(child).await
+    }
+
+    fn stopped(&self, cleanly: bool) {
+        let written = self.archive_being_written();
+        if cleanly {
+            self.around.jars.keep_archive(&written, &self.around.jars.class_archive(&self.around.tools.java));
+        } else {
+            let _ = fs::remove_file(written);
+        }
+    }
+
+    fn stopping_text(&self) -> &'static str {
+        let archive = self.around.jars.class_archive(&self.around.tools.java);
+        if self.around.quick && !archive.is_file() {
+            "stopping, and keeping its loaded classes so that the next start is quicker (once)"
+        } else {
+            "stopping"
+        }
+    }
+}
+
+/// A random cluster id in Kafka's form: 16 bytes in base64, not beginning with a dash.
+fn cluster_id() -> String {
+    let mut bytes = rand::random::<[u8; 16]>();
+    bytes[0] &= 0x7f;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Java reads property files as Latin-1 with backslash escapes.
+fn escape_property(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for unit in value.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(b'\\') => escaped.push_str("\\\\"),
+            Ok(ascii @ 0x20..=0x7e) => escaped.push(char::from(ascii)),
+            _ => {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn property_values_survive_java() {
+        assert_eq!(escape_property(r"/home/zoë/a\b"), r"/home/zo\u00eb/a\\b");
+        assert_eq!(escape_property("/tmp/🦀"), r"/tmp/\ud83e\udd80");
+    }
+
+    #[test]
+    fn cluster_ids_are_22_characters_without_a_leading_dash() {
+        for _ in 0..200 {
+            let id = cluster_id();
+            assert_eq!(id.len(), 22);
+            assert!(id.starts_with(|first: char| first.is_ascii_alphabetic()), "{id}");
+        }
+    }
+}
