@@ -4,4 +4,5 @@
 
 pub mod codec;
 pub mod domain;
+pub mod gateway;
 pub mod log;
