@@ -6,6 +6,7 @@ pub mod codec;
 pub mod crypto;
 pub mod dev;
 pub mod domain;
+pub mod gateway;
 pub mod log;
 pub mod publisher;
 pub mod registry;

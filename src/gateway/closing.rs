@@ -1,0 +1,111 @@
+//! Why a socket is closed: the contract of codes. 4000–4499 mean reconnect, 4500–4999 mean do not.
+
+use serde::Serialize;
+
+use super::failure::json;
+
+/// Why the server closes a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closing {
+    /// Nothing was heard for two ping intervals.
+    Silent,
+    /// This gateway stops, lost its place, or has a gap that only a new connection closes.
+    Draining,
+    /// The outbox is over its limit of bytes.
+    SlowConsumer,
+    /// A frame is over `max_frame_bytes`.
+    FrameTooLarge,
+    /// Refused frames went on and on.
+    RateLimited,
+    /// The token expired; get a new one first.
+    TokenExpired,
+    /// Binary, or garbage again and again.
+    BadFrame,
+    /// No valid `hello` in time.
+    BadToken,
+    /// The device was revoked.
+    Revoked,
+}
+
+/// Between which waits a client chooses by chance before it comes back, in milliseconds.
+pub type Reconnect = [u64; 2];
+
+impl Closing {
+    /// The WebSocket close code.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Silent => 4000,
+            Self::Draining => 4001,
+            Self::SlowConsumer => 4008,
+            Self::FrameTooLarge => 4009,
+            Self::RateLimited => 4029,
+            Self::TokenExpired => 4040,
+            Self::BadFrame => 4500,
+            Self::BadToken => 4501,
+            Self::Revoked => 4503,
+        }
+    }
+
+    /// The reason beside the code, and in `bye`.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Draining => "draining",
+            Self::SlowConsumer => "slow_consumer",
+            Self::FrameTooLarge => "frame_too_large",
+            Self::RateLimited => "rate_limited",
+            Self::TokenExpired => "token_expired",
+            Self::BadFrame => "bad_frame",
+            Self::BadToken => "bad_token",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// When a client may be back; none: it must not come back as it is.
+    pub const fn reconnect(self) -> Option<Reconnect> {
+        match self {
+            Self::TokenExpired => Some([0, 1_000]),
+            Self::Silent | Self::FrameTooLarge => Some([500, 5_000]),
+            // All sockets of a gateway come at once: the wider the range, the smaller the wave on the others.
+            Self::Draining => Some([500, 10_000]),
+            Self::SlowConsumer => Some([1_000, 10_000]),
+            Self::RateLimited => Some([10_000, 30_000]),
+            Self::BadFrame | Self::BadToken | Self::Revoked => None,
+        }
+    }
+
+    /// The `bye` frame that goes before the close, where the client may come back.
+    pub fn bye(self) -> Option<String> {
+        #[derive(Serialize)]
+        struct Bye {
+            r#type: &'static str,
+            data: Data,
+        }
+        #[derive(Serialize)]
+        struct Data {
+            reason: &'static str,
+            reconnect_after_ms: Reconnect,
+        }
+        let reconnect_after_ms = self.reconnect()?;
+        Some(json(&Bye { r#type: "bye", data: Data { reason: self.reason(), reconnect_after_ms } }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_the_code_says_whether_to_come_back() {
+        use Closing::*;
+        for closing in
+            [Silent, Draining, SlowConsumer, FrameTooLarge, RateLimited, TokenExpired, BadFrame, BadToken, Revoked]
+        {
+            assert_eq!(closing.reconnect().is_some(), closing.code() < 4500, "{closing:?}");
+            assert_eq!(closing.bye().is_some(), closing.code() < 4500, "{closing:?}");
+        }
+        let bye = Closing::Draining.bye();
+        let expected = r#"{"type":"bye","data":{"reason":"draining","reconnect_after_ms":[500,10000]}}"#;
+        assert_eq!(bye.as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,75 @@
+//! `conversation.create`: creating one again gives the same.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{ClientId, check_count, check_users};
+use super::{Context, Reply};
+use crate::domain::conversation::{Command, CreateConversation};
+use crate::domain::policy::ConversationKind;
+use crate::domain::{ConversationId, UserId};
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::ports::Place;
+
+/// The most bytes of a name.
+const MAX_NAME_BYTES: usize = 256;
+
+#[derive(Deserialize)]
+pub struct Data {
+    kind: ConversationKind,
+    members: Vec<UserId>,
+    name: Option<String>,
+    client_id: ClientId,
+}
+
+#[derive(Serialize)]
+struct Created {
+    conversation: ConversationId,
+    position: i64,
+    duplicate: bool,
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    check_count("members", &data.members, 0)?;
+    check_name(data.name.as_deref())?;
+    let conversation = conversation_id(context.user, &data)?;
+    check_users(edge, context, &data.members).await?;
+    let body = CreateConversation { kind: data.kind, members: data.members, name: None, client_id: data.client_id.0 };
+    let mut command = context.command(conversation, Command::Create(body));
+    if let Some(name) = data.name {
+        let place = Place { tenant: context.tenant, conversation, command: command.command_id };
+        let sealed = edge.ports.keyring.seal_name(place, &name).ok_or_else(Failure::internal)?;
+        if let Some(body) = &mut command.conversation_create {
+            body.name = Some(sealed);
+        }
+    }
+    let done = edge.ask_conversation(command).await?;
+    Ok(json(&Created { conversation, position: done.position, duplicate: done.duplicate }))
+}
+
+fn check_name(name: Option<&str>) -> Result<(), Failure> {
+    match name {
+        Some("") => Err(Failure::bad_request("name must not be empty; leave it out")),
+        Some(name) if name.len() > MAX_NAME_BYTES => {
+            Err(Failure::too_large(format!("name must have at most {MAX_NAME_BYTES} bytes")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The id follows from who is in it, or from who made it.
+fn conversation_id(creator: UserId, data: &Data) -> Result<ConversationId, Failure> {
+    if data.kind != ConversationKind::Direct {
+        return Ok(ConversationId::group(creator, data.client_id.0));
+    }
+    if data.name.is_some() {
+        return Err(Failure::bad_request("a direct conversation has no name"));
+    }
+    let others: BTreeSet<_> = data.members.iter().filter(|user| **user != creator).collect();
+    match (others.first(), others.len()) {
+        (Some(other), 1) => Ok(ConversationId::direct(creator, **other)),
+        _ => Err(Failure::bad_request("a direct conversation is with exactly one other user")),
+    }
+}

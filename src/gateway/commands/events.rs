@@ -1,0 +1,55 @@
+//! `events`: what a client that saw a gap, or was away, has missed of one conversation.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::limit;
+use super::{Context, Reply, may_view};
+use crate::domain::ConversationId;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::ports::EventRow;
+use crate::gateway::shapes::{DurableEvent, Opener};
+
+const DEFAULT_LIMIT: u32 = 200;
+const MAX_LIMIT: u32 = 1_000;
+/// A page of long messages is shorter than asked for. More than the longest message, so that every page gets on.
+const MAX_PAGE_TEXT_BYTES: usize = 262_144;
+
+/// Which page.
+#[derive(Deserialize)]
+pub struct Data {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Oldest first, from the one after this.
+    pub after_position: i64,
+    /// At most 1,000.
+    pub limit: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    events: Vec<DurableEvent>,
+    last_position: i64,
+}
+
+/// Reads the page.
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    if data.after_position < 0 {
+        return Err(Failure::bad_request("after_position must not be negative"));
+    }
+    let membership = may_view(edge, context, data.conversation).await?;
+    let reads = &edge.ports.reads;
+    let rows = reads.events(context.tenant, data.conversation, data.after_position, limit).await?;
+    // The conversation may have gone on between the two reads.
+    let last_position = rows.last().map_or(0, |row| row.position).max(membership.last_position);
+    let opener = Opener::new(&*edge.ports.keyring, context.tenant);
+    let mut bytes = 0;
+    let fits = |row: &EventRow| {
+        bytes += row.text_bytes();
+        bytes <= MAX_PAGE_TEXT_BYTES
+    };
+    let rows = rows.into_iter().take_while(fits);
+    let events = rows.map(|row| opener.event(data.conversation, row)).collect::<Result<_, _>>()?;
+    Ok(json(&Page { events, last_position }))
+}

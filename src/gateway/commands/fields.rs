@@ -1,0 +1,94 @@
+//! Fields that several commands share.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Deserializer, de};
+use uuid::Uuid;
+
+use super::Context;
+use crate::domain::conversation::MAX_USERS_A_COMMAND;
+use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::Failure;
+
+/// How long a user may take from its registration to this gateway's keyring.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// More missing users than this are not just late.
+const MOST_AWAITED: usize = 10;
+/// How many a refusal names.
+const MOST_NAMED: usize = 5;
+
+/// A UUIDv7 in the usual hyphenated form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientId(pub Uuid);
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // Of the forms that `Uuid` reads only the hyphenated one has this length.
+        let id = (text.len() == 36).then(|| Uuid::try_parse(&text).ok()).flatten();
+        let id = id.filter(|id| Timestamp::of_uuid(*id).is_some());
+        id.map(Self).ok_or_else(|| de::Error::custom("client_id must be a UUIDv7 with hyphens"))
+    }
+}
+
+/// Data of commands that name only a conversation.
+#[derive(Deserialize)]
+pub struct OfConversation {
+    /// Which.
+    pub conversation: ConversationId,
+}
+
+/// Data of commands that name a conversation and users.
+#[derive(Deserialize)]
+pub struct OfMembers {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Whom.
+    pub users: Vec<UserId>,
+}
+
+/// At least one, and at most as many as the protocol allows.
+pub fn check_count(field: &str, users: &[UserId], least: usize) -> Result<(), Failure> {
+    if users.len() < least {
+        return Err(Failure::bad_request(format!("{field} must name at least {least}")));
+    }
+    if users.len() > MAX_USERS_A_COMMAND {
+        return Err(Failure::too_large(format!(
+            "{field} must name at most {MAX_USERS_A_COMMAND}; send several commands"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that all `users` are of the tenant. One registered a moment ago is waited for.
+pub async fn check_users(edge: &Edge, context: &Context, users: &[UserId]) -> Result<(), Failure> {
+    let keyring = &edge.ports.keyring;
+    let here = |user: &UserId| keyring.tenant_of(*user) == Some(context.tenant);
+    let missing: Vec<_> = users.iter().filter(|user| !here(user)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if missing.len() <= MOST_AWAITED {
+        let _permit = context.read_permit().await?;
+        join_all(missing.iter().map(|user| keyring.wait_for(*user, PATIENCE))).await;
+    }
+    let missing: Vec<_> = missing.iter().filter(|user| !here(user)).map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named = missing.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = missing.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Err(Failure::not_found(format!("there are no such users: {named}{more}")))
+}
+
+/// A page's size: `default` where none is asked for, never more than `most`.
+pub fn limit(asked: Option<i64>, default: u32, most: u32) -> Result<u32, Failure> {
+    match asked {
+        None => Ok(default),
+        Some(asked) if asked < 1 => Err(Failure::bad_request("limit must be at least 1")),
+        Some(asked) => Ok(u32::try_from(asked).unwrap_or(most).min(most)),
+    }
+}

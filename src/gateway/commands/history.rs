@@ -1,0 +1,134 @@
+//! `history`: a page of messages. A `seq` up to the newest without a row is a removed message, and is shown as one.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::limit;
+use super::{Context, Reply, may_view};
+use crate::domain::ConversationId;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::shapes::{Message, Opener};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+/// A page of long messages is shorter than asked for. More than the longest message, so that every page gets on.
+const MAX_PAGE_TEXT_BYTES: usize = 262_144;
+
+/// Which page.
+#[derive(Deserialize)]
+pub struct Data {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Newest first, from the one before this.
+    pub before_seq: Option<i64>,
+    /// Oldest first, from the one after this.
+    pub after_seq: Option<i64>,
+    /// At most 200.
+    pub limit: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    messages: Vec<Message>,
+    has_more: bool,
+}
+
+/// The range of a page, ends included.
+#[derive(Debug, PartialEq, Eq)]
+struct Range {
+    first: i64,
+    last: i64,
+    newest_first: bool,
+    has_more: bool,
+}
+
+/// Reads the page.
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let limit = i64::from(limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?);
+    if data.before_seq.is_some() && data.after_seq.is_some() {
+        return Err(Failure::bad_request("give before_seq or after_seq, not both"));
+    }
+    let membership = may_view(edge, context, data.conversation).await?;
+    let range = range(&data, membership.last_seq, limit);
+    let mut rows = HashMap::new();
+    if range.first <= range.last {
+        let reads = &edge.ports.reads;
+        let found = reads.messages(context.tenant, data.conversation, range.first, range.last).await?;
+        rows = found.into_iter().map(|row| (row.seq, row)).collect();
+    }
+    let opener = Opener::new(&*edge.ports.keyring, context.tenant);
+    let conversation = data.conversation;
+    let (mut messages, mut bytes, mut has_more) = (Vec::new(), 0, range.has_more);
+    for seq in range.seqs() {
+        let row = rows.remove(&seq);
+        bytes += row.as_ref().and_then(|row| row.text.as_ref()).map_or(0, |text| text.len());
+        if bytes > MAX_PAGE_TEXT_BYTES {
+            has_more = true;
+            break;
+        }
+        messages.push(match row {
+            Some(row) => opener.message(conversation, row)?,
+            None => Message::Removed { conversation, seq, deleted: true },
+        });
+    }
+    Ok(json(&Page { messages, has_more }))
+}
+
+impl Range {
+    fn seqs(&self) -> Box<dyn Iterator<Item = i64> + Send> {
+        let seqs = self.first..=self.last;
+        if self.newest_first { Box::new(seqs.rev()) } else { Box::new(seqs) }
+    }
+}
+
+fn range(data: &Data, last_seq: i64, limit: i64) -> Range {
+    match data.after_seq {
+        Some(after) => {
+            let first = after.max(0).saturating_add(1);
+            let last = first.saturating_add(limit - 1).min(last_seq);
+            Range { first, last, newest_first: false, has_more: first <= last && last < last_seq }
+        }
+        None => {
+            let last = data.before_seq.map_or(last_seq, |before| before.saturating_sub(1).min(last_seq));
+            let first = last.saturating_sub(limit - 1).max(1);
+            Range { first, last, newest_first: true, has_more: first <= last && first > 1 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn data(before_seq: Option<i64>, after_seq: Option<i64>) -> Data {
+        Data { conversation: ConversationId::default(), before_seq, after_seq, limit: None }
+    }
+
+    #[test]
+    fn pages_meet_without_a_gap() {
+        let page = |before| range(&data(before, None), 25, 10);
+        assert_eq!(page(None), Range { first: 16, last: 25, newest_first: true, has_more: true });
+        assert_eq!(page(Some(16)), Range { first: 6, last: 15, newest_first: true, has_more: true });
+        assert_eq!(page(Some(6)), Range { first: 1, last: 5, newest_first: true, has_more: false });
+        assert!(page(Some(1)).last < page(Some(1)).first);
+        let page = |after| range(&data(None, Some(after)), 25, 10);
+        assert_eq!(page(0), Range { first: 1, last: 10, newest_first: false, has_more: true });
+        assert_eq!(page(15), Range { first: 16, last: 25, newest_first: false, has_more: false });
+        assert!(page(25).last < page(25).first);
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_makes_a_page_larger_than_asked_or_out_of_the_conversation(
+            before: Option<i64>, after: Option<i64>, last_seq in 0..i64::MAX, limit in 1..200i64,
+        ) {
+            let Range { first, last, .. } = range(&data(before, after), last_seq, limit);
+            prop_assert!(first >= 1 && last <= last_seq);
+            prop_assert!(first > last || last - first < limit);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `member.remove`. Users need not exist any more to be removed.
+
+use super::fields::{OfMembers, check_count};
+use super::{Context, Reply, changed};
+use crate::domain::conversation::{Command, Users};
+use crate::gateway::edge::Edge;
+
+pub type Data = OfMembers;
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    check_count("users", &data.users, 1)?;
+    let command = Command::RemoveMembers(Users { users: data.users });
+    edge.ask_conversation(context.command(data.conversation, command)).await.map(changed)
+}

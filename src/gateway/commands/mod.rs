@@ -1,0 +1,212 @@
+//! Commands: one file each, with its `Data` and its `run`. One dispatcher for frames and for `POST /v1/commands/{type}`.
+//!
+//! What a command does before its first await happens in the order in which its socket sent it: [`crate::gateway::socket`] polls
+//! it once before it takes the next frame. So a send seals and appends before it awaits anything.
+
+mod auth_refresh;
+mod conversation_create;
+mod conversation_join;
+mod conversation_leave;
+pub mod events;
+mod fields;
+pub mod history;
+pub mod inbox;
+mod member_add;
+mod member_remove;
+mod message_send;
+mod ping;
+mod presence_set;
+mod presence_unwatch;
+mod presence_watch;
+mod read;
+mod typing;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::edge::Edge;
+use super::failure::{Failure, json};
+use super::hub::Socket;
+use super::ports::{Journal, Membership};
+use super::seen::Scope;
+use crate::codec::records::ConversationCommand;
+use crate::domain::conversation::Command as Asked;
+use crate::domain::decision::Done;
+use crate::domain::policy::{self, Action};
+use crate::domain::{ConversationId, TenantId, UserId};
+
+/// The JSON of an `ok`'s `data`, or why not.
+pub type Reply = Result<String, Failure>;
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Context {
+    /// Whose user it is.
+    pub tenant: TenantId,
+    /// Who.
+    pub user: UserId,
+    /// The socket; none over HTTP.
+    pub socket: Option<Arc<Socket>>,
+    /// Bounds what this source has under way that is more than an append. Who runs a command that [`Command::is_read`] holds a permit
+    /// until the reply is on its way, as replies to reads are large.
+    pub reads: Arc<Semaphore>,
+}
+
+macro_rules! commands {
+    ($($name:literal => $variant:ident: $module:ident,)+) => {
+        /// A command with its data, checked for shape.
+        pub enum Command {
+            $(#[doc = concat!("`", $name, "`")] $variant($module::Data),)+
+        }
+
+        impl Command {
+            /// The names of all commands.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Reads `data` as that of `kind`.
+            ///
+            /// # Errors
+            /// `bad_request`.
+            pub fn parse(kind: &str, data: &RawValue) -> Result<Self, Failure> {
+                match kind {
+                    $($name => parse(kind, data).map(Self::$variant),)+
+                    _ => Err(unknown(kind)),
+                }
+            }
+
+            /// As the protocol names it.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)+
+                }
+            }
+
+            async fn dispatch(self, edge: &Edge, context: &Context) -> Reply {
+                match self {
+                    $(Self::$variant(data) => $module::run(edge, context, data).await,)+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    "ping" => Ping: ping,
+    "auth.refresh" => AuthRefresh: auth_refresh,
+    "message.send" => MessageSend: message_send,
+    "read" => Read: read,
+    "typing" => Typing: typing,
+    "conversation.create" => ConversationCreate: conversation_create,
+    "conversation.join" => ConversationJoin: conversation_join,
+    "conversation.leave" => ConversationLeave: conversation_leave,
+    "member.add" => MemberAdd: member_add,
+    "member.remove" => MemberRemove: member_remove,
+    "presence.set" => PresenceSet: presence_set,
+    "presence.watch" => PresenceWatch: presence_watch,
+    "presence.unwatch" => PresenceUnwatch: presence_unwatch,
+    "inbox" => Inbox: inbox,
+    "history" => History: history,
+    "events" => Events: events,
+}
+
+/// Of the protocol, but not built yet.
+const NOT_YET: &[&str] = &[
+    "message.edit",
+    "message.delete",
+    "reaction.add",
+    "reaction.remove",
+    "message.pin",
+    "message.unpin",
+    "delivered",
+    "conversation.update",
+    "member.role",
+    "block",
+    "unblock",
+    "conversation.settings",
+];
+
+impl Command {
+    /// Whether it only reads the views: in no order with other commands.
+    pub const fn is_read(&self) -> bool {
+        matches!(self, Self::Inbox(_) | Self::History(_) | Self::Events(_))
+    }
+
+    /// Does it.
+    pub async fn run(self, edge: Arc<Edge>, context: Context) -> Reply {
+        let name = self.name();
+        let reply = self.dispatch(&edge, &context).await;
+        let code = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
+        metrics::counter!("tidings_gateway_replies_total", "command" => name, "code" => code).increment(1);
+        reply
+    }
+}
+
+fn unknown(kind: &str) -> Failure {
+    if NOT_YET.contains(&kind) {
+        Failure::bad_request(format!("{kind} is not supported by this server yet"))
+    } else if kind == "hello" {
+        Failure::bad_request("hello is the first frame of a socket, once")
+    } else {
+        Failure::bad_request(format!("unknown command type {kind:.40?}"))
+    }
+}
+
+fn parse<T: DeserializeOwned>(kind: &str, data: &RawValue) -> Result<T, Failure> {
+    // A struct could also be read from an array.
+    if !data.get().starts_with('{') {
+        return Err(Failure::bad_request("data must be an object"));
+    }
+    serde_json::from_str(data.get()).map_err(|error| Failure::bad_request(format!("{kind}: {error:.300}")))
+}
+
+impl Context {
+    /// A command of this user.
+    fn command(&self, conversation: ConversationId, command: Asked) -> ConversationCommand {
+        ConversationCommand::new(self.tenant, conversation, self.user, command)
+    }
+
+    /// Waits until this source may read once more.
+    async fn read_permit(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        // Never closed.
+        self.reads.acquire().await.map_err(|_| Failure::internal())
+    }
+}
+
+/// Waits until `context` sees its own writes to `conversation`, then says how it stands to it.
+///
+/// # Errors
+/// `not_found`, `not_a_member`, or `unavailable`.
+pub(super) async fn may_view(
+    edge: &Edge,
+    context: &Context,
+    conversation: ConversationId,
+) -> Result<Membership, Failure> {
+    let partition = edge.partition_of(&conversation.to_string());
+    edge.seen.settle(context.user, Scope::Partition(Journal::Conversations, partition)).await?;
+    let membership = edge.ports.reads.membership(context.tenant, conversation, context.user).await?;
+    let membership = membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?;
+    policy::allow(membership.kind, membership.role, Action::View)?;
+    Ok(membership)
+}
+
+/// `position` and `duplicate`: what most changes answer.
+fn changed(done: Done) -> String {
+    #[derive(Serialize)]
+    struct Changed {
+        position: i64,
+        duplicate: bool,
+    }
+    json(&Changed { position: done.position, duplicate: done.duplicate })
+}
+
+/// `{}`.
+fn nothing() -> String {
+    "{}".to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! `presence.watch`: hears of users of the tenant from now on. Over HTTP, where nothing can be pushed, it only tells what they are now.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Reply};
+use crate::domain::UserId;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::ports::PresenceRow;
+use crate::gateway::shapes::Presence;
+
+/// The most users one socket watches.
+const MAX_WATCHED: usize = 200;
+
+#[derive(Deserialize)]
+pub struct Data {
+    users: Vec<UserId>,
+}
+
+impl Data {
+    /// The users who are of the tenant. One who is not, or not any more, is left out: a contact that was erased must not end the
+    /// watch of all others.
+    pub fn known(self, edge: &Edge, context: &Context) -> Result<Vec<UserId>, Failure> {
+        if self.users.len() > MAX_WATCHED {
+            return Err(Failure::too_large(format!("at most {MAX_WATCHED} users can be watched")));
+        }
+        let mut users = self.users;
+        users.retain(|user| edge.ports.keyring.tenant_of(*user) == Some(context.tenant));
+        Ok(users)
+    }
+}
+
+/// `presence`: one each.
+pub fn reply(rows: Vec<PresenceRow>) -> String {
+    #[derive(Serialize)]
+    struct Current {
+        presence: Vec<Presence>,
+    }
+    json(&Current { presence: rows.into_iter().map(Presence::from).collect() })
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let users = data.known(edge, context)?;
+    let presence = &edge.ports.presence;
+    let rows = match &context.socket {
+        Some(socket) => presence.watch(socket, &users).await?,
+        None => presence.current(context.tenant, &users).await?,
+    };
+    Ok(reply(rows))
+}

@@ -1,0 +1,265 @@
+//! What everything at the gateway's edge shares, and how it asks the sequencers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth::Auth;
+use super::failure::Failure;
+use super::hub::Hub;
+use super::pending::Pending;
+use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Sessions, Tokens};
+use super::rate::Rate;
+use super::seen::Seen;
+use crate::codec::records::{ConversationCommand, Reply, ReplyTo, Signal, UserCommand};
+use crate::codec::{Codec, EncodeError};
+use crate::domain::decision::Done;
+use crate::domain::{ErrorCode, IncarnationId, UserId};
+use crate::log::{AppendError, partition_of, topics};
+
+/// What a closing socket takes at most: its goodbye, and its peer's.
+const GOODBYES: Duration = Duration::from_secs(3);
+
+/// Limits and times of the edge.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Partitions of every topic of conversations and users.
+    pub partitions: i32,
+    /// The largest frame a client may send.
+    pub max_frame_bytes: usize,
+    /// What may wait for one socket.
+    pub outbox_bytes: usize,
+    /// Resident for every socket, so small.
+    pub read_buffer_bytes: usize,
+    /// The largest body of an HTTP request.
+    pub max_body_bytes: usize,
+    /// From the upgrade to `hello`.
+    pub hello_timeout: Duration,
+    /// Between the server's pings; a socket that is silent for two of them is closed.
+    pub ping_interval: Duration,
+    /// How long a command waits for its reply.
+    pub command_timeout: Duration,
+    /// Of each socket, and of each user over HTTP.
+    pub rate: Rate,
+    /// Reads of one socket at a time; the others wait.
+    pub reads_in_flight: usize,
+    /// Frames of one socket without a reply; more are refused as `rate_limited`.
+    pub frames_in_flight: usize,
+    /// The most bytes of a message's text.
+    pub message_text_bytes: usize,
+}
+
+impl Options {
+    /// The defaults, for an installation with `partitions` a topic.
+    pub const fn new(partitions: i32) -> Self {
+        Self {
+            partitions,
+            max_frame_bytes: 65_536,
+            outbox_bytes: 1_048_576,
+            read_buffer_bytes: 2_048,
+            max_body_bytes: 1_048_576,
+            hello_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(30),
+            command_timeout: Duration::from_secs(10),
+            rate: Rate { per_second: 100, burst: 200, refused_before_close: 1_000 },
+            reads_in_flight: 8,
+            frames_in_flight: 1_000,
+            message_text_bytes: 20_000,
+        }
+    }
+}
+
+/// Which gateway this is; fixed for the life of its claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// One life of a gateway process.
+    pub incarnation: IncarnationId,
+    /// Its partition of `deliveries`.
+    pub partition: i32,
+}
+
+/// What the edge needs of others.
+#[derive(Clone)]
+pub struct Ports {
+    /// Views.
+    pub reads: Arc<dyn Reads>,
+    /// Data keys.
+    pub keyring: Arc<dyn Keyring>,
+    /// Access tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Kafka.
+    pub log: Arc<dyn Append>,
+    /// Session records.
+    pub sessions: Arc<dyn Sessions>,
+    /// From `hello` to `caught_up`.
+    pub catch_up: Arc<dyn CatchUp>,
+    /// Who is there.
+    pub presence: Arc<dyn Presence>,
+}
+
+/// The shared state of sockets, commands and HTTP.
+pub struct Edge {
+    /// Limits and times.
+    pub options: Options,
+    /// Which gateway this is.
+    pub identity: Identity,
+    /// How records are written.
+    pub codec: &'static Codec,
+    /// What it needs of others.
+    pub ports: Ports,
+    /// Tokens and API keys.
+    pub auth: Auth,
+    /// Sockets by user.
+    pub hub: Arc<Hub>,
+    /// Commands that wait.
+    pub pending: Arc<Pending>,
+    /// Read your writes.
+    pub seen: Arc<Seen>,
+    /// Cancelled when the gateway begins to stop: no new sockets.
+    pub draining: CancellationToken,
+    /// The tasks of all sockets, those before `hello` too.
+    pub sockets: TaskTracker,
+    ready: AtomicBool,
+}
+
+impl Edge {
+    /// The edge of one gateway incarnation. It is not ready until [`Edge::set_ready`].
+    pub fn new(options: Options, identity: Identity, codec: &'static Codec, ports: Ports) -> Self {
+        Self {
+            options,
+            identity,
+            codec,
+            auth: Auth::new(ports.tokens.clone(), ports.reads.clone()),
+            ports,
+            hub: Arc::default(),
+            pending: Arc::default(),
+            seen: Arc::default(),
+            draining: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether `/readyz` says so.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Whether this gateway takes work.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !self.draining.is_cancelled()
+    }
+
+    /// Takes no new sockets, closes those there are, spread over `time`, and waits until the last has said goodbye.
+    pub async fn drain(&self, time: Duration) {
+        self.draining.cancel();
+        self.hub.drain(time).await;
+        self.sockets.close();
+        if tokio::time::timeout(GOODBYES, self.sockets.wait()).await.is_err() {
+            tracing::warn!(sockets = self.sockets.len(), "sockets are left that did not end in time");
+        }
+    }
+
+    /// The partition of a conversation or user.
+    pub fn partition_of(&self, id: &str) -> i32 {
+        partition_of(id.as_bytes(), self.options.partitions)
+    }
+
+    /// Asks a conversation's owner. The command is appended before the first await, so commands are in order of these calls.
+    ///
+    /// # Errors
+    /// What the owner says, or `unavailable`, which promises nothing: the command may still come to effect.
+    pub async fn ask_conversation(&self, mut command: ConversationCommand) -> Result<Done, Failure> {
+        let (key, actor) = (command.conversation.to_string(), command.actor);
+        self.ask(topics::CONVERSATION_COMMANDS, &key, actor, |codec, reply_to| {
+            command.reply_to = Some(reply_to);
+            codec.encode(&command)
+        })
+        .await
+    }
+
+    /// Asks a user's owner.
+    ///
+    /// # Errors
+    /// As [`Edge::ask_conversation`].
+    pub async fn ask_user(&self, mut command: UserCommand) -> Result<Done, Failure> {
+        let (key, user) = (command.user.to_string(), command.user);
+        self.ask(topics::USER_COMMANDS, &key, user, |codec, reply_to| {
+            command.reply_to = Some(reply_to);
+            codec.encode(&command)
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        topic: &'static str,
+        key: &str,
+        actor: UserId,
+        encode: impl FnOnce(&Codec, ReplyTo) -> Result<Bytes, EncodeError>,
+    ) -> Result<Done, Failure> {
+        let mut waiting = self.pending.register(actor);
+        let Identity { incarnation, partition } = self.identity;
+        let reply_to = ReplyTo { incarnation, partition, reference: waiting.reference };
+        let value = encode(self.codec, reply_to).map_err(|error| not_encoded(&error))?;
+        let appending = self.append(topic, key, &value)?;
+        let replied = async {
+            // A reply can overtake the report of the append; a failed append never has one.
+            tokio::select! {
+                reply = waiting.reply() => reply,
+                Err(error) = appending => {
+                    tracing::warn!(topic, error = &error as &dyn std::error::Error, "a command could not be appended");
+                    None
+                }
+            }
+        };
+        match tokio::time::timeout(self.options.command_timeout, replied).await {
+            Ok(Some(reply)) => done(reply),
+            Ok(None) | Err(_) => {
+                Err(Failure::unavailable("nobody has answered in time; send it again with the same client_id"))
+            }
+        }
+    }
+
+    /// Sends what is shown and forgotten.
+    ///
+    /// # Errors
+    /// `unavailable` if it cannot even be queued.
+    pub fn signal(&self, signal: &Signal) -> Result<(), Failure> {
+        let value = self.codec.encode(signal).map_err(|error| not_encoded(&error))?;
+        // Nobody waits for it, and a lost one harms nobody.
+        self.append(topics::CONVERSATION_SIGNALS, &signal.conversation.to_string(), &value).map(drop)
+    }
+
+    fn append(&self, topic: &'static str, key: &str, value: &[u8]) -> Result<Appending, Failure> {
+        self.ports.log.append(topic, self.partition_of(key), key, value).map_err(|error| {
+            metrics::counter!("tidings_gateway_append_refused_total", "topic" => topic).increment(1);
+            // A full queue is the ordinary sign of overload, and counted; anything else is worth a line.
+            if !matches!(error.0, AppendError::Full) {
+                tracing::warn!(topic, error = &error as &dyn std::error::Error, "cannot append");
+            }
+            Failure::unavailable("the log takes no more at the moment; try again")
+        })
+    }
+}
+
+fn not_encoded(error: &EncodeError) -> Failure {
+    tracing::error!(error = error as &dyn std::error::Error, "cannot encode");
+    Failure::internal()
+}
+
+fn done(reply: Reply) -> Result<Done, Failure> {
+    let Some(code) = reply.code else {
+        let Reply { position, seq, at, duplicate, .. } = reply;
+        return Ok(Done { position, seq, at, duplicate });
+    };
+    let code = code.parse().unwrap_or_else(|_| {
+        tracing::error!(code, "a reply has a code that this gateway does not know");
+        ErrorCode::Internal
+    });
+    Err(Failure::new(code, reply.message))
+}

@@ -1,0 +1,155 @@
+//! HTTP: the socket's upgrade, the twins of commands and reads, a tenant's own backend, operations.
+//! Whatever goes wrong is a problem of RFC 9457.
+
+mod commands;
+mod operations;
+mod problem;
+mod resources;
+mod users;
+mod ws;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use dashmap::DashMap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use problem::Problem;
+
+use super::commands::{Command, Context};
+use super::edge::Edge;
+use super::failure::Failure;
+use super::frames::empty_object;
+use super::rate::{Bucket, Verdict};
+use crate::domain::{ErrorCode, UserId};
+
+/// More buckets than this are looked through for idle ones.
+const BUCKETS_KEPT: usize = 10_000;
+
+/// What the handlers share.
+struct Shared {
+    edge: Arc<Edge>,
+    metrics: Option<PrometheusHandle>,
+    /// One bucket for all requests of a user, beside those of its sockets.
+    buckets: DashMap<UserId, Bucket>,
+}
+
+#[derive(Clone)]
+struct Http(Arc<Shared>);
+
+impl Deref for Http {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+type Answer = Result<Response, Problem>;
+
+/// All routes of the gateway. `metrics` is what `/metrics` shows; none: there is no such route.
+pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
+    let max_body_bytes = edge.options.max_body_bytes;
+    let mut router = Router::new()
+        .route("/v1/ws", get(ws::upgrade))
+        .route("/v1/commands/{kind}", post(commands::run))
+        .route("/v1/inbox", get(resources::inbox))
+        .route("/v1/conversations/{id}", get(resources::conversation))
+        .route("/v1/conversations/{id}/messages", get(resources::messages))
+        .route("/v1/conversations/{id}/events", get(resources::events))
+        .route("/v1/conversations/{id}/members", get(resources::members))
+        // A user's id and a tenant's own name for one are told apart by the method.
+        .route("/v1/users/{id}", get(resources::user).merge(put(users::put)))
+        .route("/v1/users/{id}/tokens", post(users::tokens))
+        .route("/.well-known/jwks.json", get(operations::jwks))
+        .route("/livez", get(operations::livez))
+        .route("/readyz", get(operations::readyz));
+    if metrics.is_some() {
+        router = router.route("/metrics", get(operations::metrics));
+    }
+    router
+        .fallback(|| async { Problem::from(Failure::not_found("there is no such resource")) })
+        .method_not_allowed_fallback(|| async {
+            let failure = Failure::bad_request("this resource does not take this method");
+            Problem { status: StatusCode::METHOD_NOT_ALLOWED, failure }
+        })
+        .layer(DefaultBodyLimit::max(max_body_bytes))
+        .with_state(Http(Arc::new(Shared { edge, metrics, buckets: DashMap::new() })))
+}
+
+impl Http {
+    /// Lets one more request of `user` pass.
+    fn admit(&self, user: UserId) -> Result<(), Failure> {
+        let (rate, now) = (self.edge.options.rate, Instant::now());
+        if self.buckets.len() > BUCKETS_KEPT {
+            self.buckets.retain(|_, bucket| !bucket.is_idle(rate, now));
+        }
+        let verdict = self.buckets.entry(user).or_insert_with(|| Bucket::new(rate, now)).take(rate, now);
+        match verdict {
+            Verdict::Take => Ok(()),
+            Verdict::Refuse(wait) => Err(Failure::rate_limited(wait)),
+            Verdict::Close => Err(Failure::rate_limited(std::time::Duration::from_secs(10))),
+        }
+    }
+
+    async fn run(&self, context: Context, command: Command) -> Result<String, Failure> {
+        command.run(Arc::clone(&self.edge), context).await
+    }
+}
+
+/// A request with a valid access token, within its rate.
+struct Asker(Context);
+
+impl FromRequestParts<Http> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
+        let claims = http.edge.auth.user(&parts.headers)?;
+        http.admit(claims.user)?;
+        let reads = Arc::new(Semaphore::new(http.edge.options.reads_in_flight));
+        Ok(Self(Context { tenant: claims.tenant, user: claims.user, socket: None, reads }))
+    }
+}
+
+/// The body as JSON; an empty one is `{}`.
+fn raw(body: &Result<Bytes, BytesRejection>) -> Result<&RawValue, Problem> {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return Err(Failure::too_large("the body is too large").into());
+        }
+        Err(_) => return Err(Failure::new(ErrorCode::BadRequest, "the body cannot be read").into()),
+    };
+    if body.is_empty() {
+        return Ok(empty_object());
+    }
+    serde_json::from_slice(body).map_err(|_| Failure::bad_request("the body must be one JSON object").into())
+}
+
+fn object<T: DeserializeOwned>(body: &Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+    let raw = raw(body)?;
+    if !raw.get().starts_with('{') {
+        return Err(Failure::bad_request("the body must be one JSON object").into());
+    }
+    serde_json::from_str(raw.get()).map_err(|error| Failure::bad_request(format!("body: {error:.300}")).into())
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
+    let query = Query::try_from_uri(uri).map_err(|error| Failure::bad_request(format!("query: {error:.300}")))?;
+    Ok(query.0)
+}
+
+#[cfg(test)]
+mod tests;

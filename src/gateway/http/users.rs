@@ -1,0 +1,90 @@
+//! For a tenant's own backend: its users and their tokens.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+use super::problem::ok;
+use super::resources::id;
+use super::{Answer, Http, object};
+use crate::codec::records::UserCommand;
+use crate::domain::UserId;
+use crate::domain::user::{MAX_EXTERNAL_ID_BYTES, MAX_NAME_BYTES, Profile};
+use crate::gateway::failure::{Failure, json};
+
+/// How long a new user's key may take to arrive here.
+const KEY_PATIENCE: Duration = Duration::from_secs(3);
+/// How long one registered through another gateway may take.
+const USER_PATIENCE: Duration = Duration::from_secs(1);
+
+const TTL_DEFAULT_MS: u64 = 3_600_000;
+const TTL_MAX_MS: u64 = 30 * 24 * 3_600_000;
+
+#[derive(Serialize)]
+struct Put {
+    user: UserId,
+}
+
+/// `PUT /v1/users/{external_id}`: creates or updates.
+pub async fn put(
+    State(http): State<Http>,
+    Path(external_id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    #[derive(Deserialize)]
+    struct Body {
+        name: Option<String>,
+    }
+    let edge = &http.edge;
+    let tenant = edge.auth.api_key(&headers).await?.tenant;
+    let Body { name } = object(&body)?;
+    if external_id.is_empty() || external_id.len() > MAX_EXTERNAL_ID_BYTES {
+        return Err(Failure::bad_request(format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes")).into());
+    }
+    if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
+        return Err(Failure::too_large(format!("name must have at most {MAX_NAME_BYTES} bytes")).into());
+    }
+    let user = edge.ports.keyring.user_id(tenant, &external_id);
+    edge.ask_user(UserCommand::put(tenant, user, Profile { external_id, name })).await?;
+    // So that the user can send, and be added, as soon as this is answered.
+    if edge.ports.keyring.wait_for(user, KEY_PATIENCE).await != Some(tenant) {
+        return Err(Failure::unavailable("the user is registered, but its key is not here yet; try again").into());
+    }
+    Ok(ok(json(&Put { user })))
+}
+
+#[derive(Serialize)]
+struct Token {
+    access_token: String,
+    expires_in_ms: u64,
+}
+
+/// `POST /v1/users/{id}/tokens`.
+pub async fn tokens(
+    State(http): State<Http>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    #[derive(Deserialize)]
+    struct Body {
+        ttl_ms: Option<u64>,
+    }
+    let edge = &http.edge;
+    let tenant = edge.auth.api_key(&headers).await?.tenant;
+    let user: UserId = id(&path)?;
+    let ttl_ms = object::<Body>(&body)?.ttl_ms.unwrap_or(TTL_DEFAULT_MS);
+    if ttl_ms == 0 || ttl_ms > TTL_MAX_MS {
+        return Err(Failure::bad_request(format!("ttl_ms must be 1 to {TTL_MAX_MS}")).into());
+    }
+    if edge.ports.keyring.wait_for(user, USER_PATIENCE).await != Some(tenant) {
+        return Err(Failure::not_found("there is no such user").into());
+    }
+    let access_token = edge.ports.tokens.mint(tenant, user, Duration::from_millis(ttl_ms))?;
+    Ok(ok(json(&Token { access_token, expires_in_ms: ttl_ms })))
+}

@@ -1,0 +1,28 @@
+//! The gateway: sockets and HTTP in, commands out; deliveries in, pushes out. It holds no state of conversations.
+//!
+//! A frame: [`socket`] reads it, [`frames`] takes its envelope, [`rate`] lets it pass, [`commands`] checks its `data` and either reads the
+//! views or asks the owner ([`edge::Edge::ask_conversation`]); the reply comes back through [`deliveries`] to [`pending`].
+//! A push: [`deliveries`] opens and serializes an event once, [`hub`] finds the sockets, [`outbox`] holds what each has to write.
+//! Everything that comes from elsewhere stands in [`ports`].
+
+pub mod auth;
+pub mod closing;
+pub mod commands;
+pub mod deliveries;
+pub mod edge;
+pub mod failure;
+#[cfg(test)]
+mod fakes;
+pub mod frames;
+pub mod http;
+pub mod hub;
+pub mod outbox;
+pub mod pending;
+pub mod ports;
+pub mod rate;
+pub mod seen;
+pub mod shapes;
+pub mod socket;
+
+pub use deliveries::Deliveries;
+pub use edge::{Edge, Identity, Options, Ports};

@@ -1,0 +1,367 @@
+//! What the gateway's edge needs of others: one trait each, so that sockets, commands and HTTP are tested without Kafka and Postgres.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::hub::Socket;
+use crate::codec::records::{Marks, PresenceStatus, Session};
+use crate::domain::conversation::Event;
+use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
+
+/// Why a view cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The client's cursor is none of ours.
+    #[error("the cursor is not one of this server")]
+    BadCursor,
+    /// Postgres is away or slow.
+    #[error("the views cannot be read")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// A message as the view has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageRow {
+    /// 1, 2, 3 … in its conversation.
+    pub seq: i64,
+    /// Of its event.
+    pub position: i64,
+    /// Who sent it.
+    pub sender: UserId,
+    /// As the client named it.
+    pub client_id: Uuid,
+    /// Of its event.
+    pub at: Timestamp,
+    /// The command that brought it: its text opens only with it.
+    pub causation: CommandId,
+    /// Sealed.
+    pub text: Option<Bytes>,
+    /// `seq`.
+    pub reply_to: Option<i64>,
+    /// `seq`.
+    pub thread: Option<i64>,
+    /// User ids, `all` or `here`.
+    pub mentions: Vec<String>,
+}
+
+/// An event as the view has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    /// As the protocol names it.
+    pub kind: String,
+    /// 1, 2, 3 … in its conversation.
+    pub position: i64,
+    /// Its time.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: UserId,
+    /// The command that brought it.
+    pub causation: CommandId,
+    /// None for a type that this program does not know.
+    pub event: Option<Event>,
+}
+
+/// A sealed name, with the command that set it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealedName {
+    /// Sealed.
+    pub name: Bytes,
+    /// Opens it.
+    pub causation: CommandId,
+}
+
+/// A conversation as one of its members sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConversationRow {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Direct, group or channel.
+    pub kind: ConversationKind,
+    /// Sealed.
+    pub name: Option<SealedName>,
+    /// Present members.
+    pub members_count: i64,
+    /// The newest event.
+    pub last_position: i64,
+    /// The newest message.
+    pub last_seq: i64,
+    /// None if there is none, or it was removed.
+    pub last_message: Option<MessageRow>,
+    /// One's own read pointer.
+    pub read_seq: i64,
+    /// Mentions of oneself after it.
+    pub mentions_unread: i64,
+    /// One's own role; the last one where the membership ended.
+    pub role: Role,
+    /// When one joined.
+    pub joined_at: Timestamp,
+    /// Whether the membership ended.
+    pub left: bool,
+}
+
+/// What decides whether somebody may read a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Direct, group or channel.
+    pub kind: ConversationKind,
+    /// None: not a member.
+    pub role: Option<Role>,
+    /// The newest message.
+    pub last_seq: i64,
+    /// The newest event.
+    pub last_position: i64,
+}
+
+/// A page of the inbox.
+#[derive(Clone, Debug, Default)]
+pub struct InboxPage {
+    /// Newest change first.
+    pub conversations: Vec<ConversationRow>,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+    /// Whether there is one.
+    pub has_more: bool,
+}
+
+/// Whom an API key is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// What else it may: `admin` …
+    pub scopes: Vec<String>,
+}
+
+/// A user's profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    /// For people.
+    pub name: Option<String>,
+}
+
+/// One of the two journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Journal {
+    /// `conversation-journal`.
+    Conversations,
+    /// `user-journal`.
+    Users,
+}
+
+/// Reads of the views.
+#[async_trait]
+pub trait Reads: Send + Sync {
+    /// The key with this SHA-256, unless it is revoked.
+    async fn api_key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, ReadError>;
+    /// How `user` stands to `conversation`; none if there is no such conversation in the tenant.
+    async fn membership(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<Membership>, ReadError>;
+    /// A page of the conversations of `user`, ended ones not among them.
+    async fn inbox(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<InboxPage, ReadError>;
+    /// One conversation of `user`; none if it never was a member.
+    async fn conversation(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<ConversationRow>, ReadError>;
+    /// The messages with `first <= seq <= last` that were not removed, in any order.
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<MessageRow>, ReadError>;
+    /// The first `limit` events after `position`, oldest first.
+    async fn events(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, ReadError>;
+    /// The first `limit` members with an id after `after`, in order of their ids.
+    async fn members(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<(UserId, Role)>, ReadError>;
+    /// A user's profile.
+    async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError>;
+    /// How far the views are: the next journal offset of each partition.
+    async fn applied(&self, journal: Journal) -> Result<HashMap<i32, i64>, ReadError>;
+}
+
+/// Where sealed content stands: it opens nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where.
+    pub conversation: ConversationId,
+    /// The command that brought it.
+    pub command: CommandId,
+}
+
+/// Why sealed content cannot be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The key is not here, perhaps not yet. Never shown as "deleted".
+    #[error("the key is not here")]
+    KeyMissing,
+    /// Changed, or of another place.
+    #[error("the seal is broken")]
+    Broken,
+}
+
+/// Data keys, and the ids that are derived from keys.
+#[async_trait]
+pub trait Keyring: Send + Sync {
+    /// The tenant of `user`; none if there is no such user here (yet).
+    fn tenant_of(&self, user: UserId) -> Option<TenantId>;
+    /// The same, but waits at most `timeout` for one just registered.
+    async fn wait_for(&self, user: UserId, timeout: Duration) -> Option<TenantId>;
+    /// The user whom `tenant` calls `external_id`.
+    fn user_id(&self, tenant: TenantId, external_id: &str) -> UserId;
+    /// Seals a message's text under the newest key of `author`. None: there is no key here.
+    fn seal_text(&self, place: Place, author: UserId, text: &str) -> Option<Bytes>;
+    /// Opens a message's text.
+    fn open_text(&self, place: Place, author: UserId, sealed: &[u8]) -> Result<String, OpenError>;
+    /// Seals a conversation's name. None: no randomness to be had.
+    fn seal_name(&self, place: Place, name: &str) -> Option<Bytes>;
+    /// Opens a conversation's name.
+    fn open_name(&self, place: Place, sealed: &[u8]) -> Result<String, OpenError>;
+}
+
+/// What an access token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Whose user it is.
+    pub tenant: TenantId,
+    /// Who.
+    pub user: UserId,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Access tokens.
+pub trait Tokens: Send + Sync {
+    /// What `token` says, if it is one of ours and not expired. None says nothing about why.
+    fn verify(&self, token: &str) -> Option<Claims>;
+    /// A new one.
+    ///
+    /// # Errors
+    /// As the client is to be told.
+    fn mint(&self, tenant: TenantId, user: UserId, ttl: Duration) -> Result<String, Failure>;
+    /// The public keys, as JSON.
+    fn jwks(&self) -> String;
+}
+
+/// An append under way; resolves when it is durable, or has failed for a reason that was logged.
+pub type Appending = BoxFuture<'static, Result<i64, AppendFailed>>;
+
+/// A record that may not be in the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the log cannot be appended to")]
+pub struct AppendFailed(#[source] pub crate::log::AppendError);
+
+/// Appending to the log.
+pub trait Append: Send + Sync {
+    /// Starts to append. Appends of one caller to one partition keep their order. The future gives the offset.
+    ///
+    /// # Errors
+    /// If it cannot even be queued.
+    fn append(&self, topic: &'static str, partition: i32, key: &str, value: &[u8]) -> Result<Appending, AppendFailed>;
+}
+
+impl Append for crate::log::Producer {
+    fn append(&self, topic: &'static str, partition: i32, key: &str, value: &[u8]) -> Result<Appending, AppendFailed> {
+        let appending = Self::append(self, topic, partition, key.as_bytes(), Some(value)).map_err(AppendFailed)?;
+        Ok(Box::pin(async move { Ok(appending.await.map_err(AppendFailed)?.offset) }))
+    }
+}
+
+/// Session records.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Makes the session durable in `sessions`. Gives its offset there.
+    ///
+    /// # Errors
+    /// `unavailable` if the log is away.
+    async fn register(&self, session: &Session) -> Result<i64, Failure>;
+    /// Writes its tombstone, sooner or later: a gateway that dies leaves that to others anyway.
+    fn unregister(&self, session: &Session);
+}
+
+/// What a client missed.
+#[derive(Clone, Debug, Default)]
+pub struct Caught {
+    /// One `inbox.changed` each.
+    pub conversations: Vec<ConversationRow>,
+    /// Of `caught_up`.
+    pub cursor: String,
+    /// Whether the client's cursor was not honoured.
+    pub reset: bool,
+}
+
+/// What happens between `hello` and `caught_up`.
+#[async_trait]
+pub trait CatchUp: Send + Sync {
+    /// Waits until the sequencers have seen the session that stands at `registered_at` of `sessions`, then reads what changed after `cursor`.
+    ///
+    /// # Errors
+    /// If it cannot be known any more; the client must connect again.
+    async fn catch_up(&self, session: &Session, registered_at: i64, cursor: Option<&str>) -> Result<Caught, Failure>;
+    /// What a sequencer has seen. Comes after all deliveries that went before it.
+    fn marks(&self, marks: Marks);
+}
+
+/// Presence as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresenceRow {
+    /// Who.
+    pub user: UserId,
+    /// Online, away or offline; invisible is shown as offline.
+    pub status: PresenceStatus,
+    /// None where it is not known, or hidden.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Who is there.
+#[async_trait]
+pub trait Presence: Send + Sync {
+    /// A socket said `hello`.
+    fn connected(&self, session: &Session);
+    /// A socket ended.
+    fn disconnected(&self, session: &Session);
+    /// What this socket shows.
+    async fn set(&self, socket: &Arc<Socket>, status: PresenceStatus) -> Result<(), Failure>;
+    /// From now on the socket hears of these users of its tenant (at most 200 in all: `too_large`). What they are now.
+    async fn watch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
+    /// Not any more. What they are now.
+    async fn unwatch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
+    /// What they are now.
+    async fn current(&self, tenant: TenantId, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
+}

@@ -1,0 +1,144 @@
+//! From the upgrade to the reply to `hello`.
+
+use std::sync::Arc;
+
+use axum::extract::ws::{Message, WebSocket};
+use serde::{Deserialize, Serialize};
+
+use super::Registered;
+use super::reader::{MAX_CURSOR_BYTES, closing_of};
+use crate::codec::records::Session;
+use crate::domain::{DeviceId, SessionId, Timestamp, UserId};
+use crate::gateway::closing::Closing;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::frames::{ClientFrame, reply};
+use crate::gateway::hub::Socket;
+use crate::gateway::outbox::Outbox;
+use crate::gateway::ports::Claims;
+use crate::gateway::shapes::rfc3339;
+
+#[derive(Deserialize)]
+struct Data {
+    token: String,
+    device_id: Option<DeviceId>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Welcome {
+    user: UserId,
+    session_id: SessionId,
+    ping_interval_ms: u64,
+    max_frame_bytes: usize,
+    #[serde(serialize_with = "rfc3339")]
+    server_time: Timestamp,
+}
+
+/// A socket whose `hello` is durable.
+pub struct Greeted {
+    /// Ends with the socket.
+    pub registered: Registered,
+    /// Offset in `sessions`.
+    pub registered_at: i64,
+    /// As the client gave it.
+    pub cursor: Option<String>,
+}
+
+/// Waits for `hello` and registers its session. The reply is the first frame in the outbox.
+///
+/// # Errors
+/// How to close the socket; none if the peer is gone.
+pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, Option<Closing>> {
+    let text = tokio::select! {
+        text = first_text(socket, edge.options.max_frame_bytes) => text?,
+        () = tokio::time::sleep(edge.options.hello_timeout) => return Err(Some(Closing::BadToken)),
+        () = edge.draining.cancelled() => return Err(Some(Closing::Draining)),
+    };
+    let (id, checked) = match ClientFrame::parse(&text) {
+        Err(bad) => {
+            refuse(socket, bad.id.as_str(), bad.failure).await;
+            return Err(Some(Closing::BadFrame));
+        }
+        Ok(frame) => (frame.id.to_owned(), check(edge, &frame)),
+    };
+    let greeted = match checked {
+        Err(failure) => Err((failure, Closing::BadToken)),
+        Ok((claims, data)) => register(edge, claims, data).await.map_err(|failure| (failure, Closing::Draining)),
+    };
+    match greeted {
+        Ok(greeted) => {
+            let socket = &greeted.registered.socket;
+            socket.outbox.push_first(id.reply(&Ok(welcome(edge, socket))));
+            Ok(greeted)
+        }
+        Err((failure, closing)) => {
+            let frame = id.reply(&Err(failure));
+            // The peer may be gone; the close finds out.
+            let _ = socket.send(Message::Text(frame)).await;
+            Err(Some(closing))
+        }
+    }
+}
+
+/// The first text frame.
+async fn first_text(socket: &mut WebSocket, max_bytes: usize) -> Result<axum::extract::ws::Utf8Bytes, Option<Closing>> {
+    loop {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) if text.len() > max_bytes => return Err(Some(Closing::FrameTooLarge)),
+            Some(Ok(Message::Text(text))) => return Ok(text),
+            Some(Ok(Message::Binary(_))) => return Err(Some(Closing::BadFrame)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Err(None),
+            Some(Err(error)) => return Err(closing_of(error)),
+        }
+    }
+}
+
+async fn refuse(socket: &mut WebSocket, id: &str, failure: Failure) {
+    // The peer may be gone; the close finds out.
+    let _ = socket.send(Message::Text(reply(id, &Err(failure)))).await;
+}
+
+fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), Failure> {
+    if frame.kind != "hello" {
+        return Err(Failure::unauthenticated("the first frame of a socket is hello"));
+    }
+    let data: Data = serde_json::from_str(frame.data.get())
+        .map_err(|_| Failure::bad_request("hello needs a `token`, and may have a `device_id` and a `cursor`"))?;
+    Ok((edge.auth.token(&data.token)?, data))
+}
+
+async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greeted, Failure> {
+    let session = Session {
+        tenant: claims.tenant,
+        user: claims.user,
+        session: SessionId::generate(),
+        incarnation: edge.identity.incarnation,
+        device: data.device_id,
+        started_at: Timestamp::now(),
+    };
+    let outbox = Outbox::new(edge.options.outbox_bytes);
+    let socket = Arc::new(Socket::new(claims.tenant, claims.user, session.session, outbox, claims.expires_at));
+    // Before the record: what is routed here because of it must find the socket.
+    edge.hub.add(Arc::clone(&socket));
+    let registered = Registered { edge: Arc::clone(edge), socket, session };
+    let registering = edge.ports.sessions.register(&registered.session);
+    let registered_at = tokio::time::timeout(edge.options.command_timeout, registering)
+        .await
+        .unwrap_or_else(|_| Err(Failure::unavailable("the session could not be registered in time; try again")))?;
+    edge.ports.presence.connected(&registered.session);
+    // A cursor that is too long is none of ours, so it is not honoured.
+    let cursor = data.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES);
+    Ok(Greeted { registered, registered_at, cursor })
+}
+
+fn welcome(edge: &Edge, socket: &Socket) -> String {
+    json(&Welcome {
+        user: socket.user,
+        session_id: socket.session,
+        ping_interval_ms: u64::try_from(edge.options.ping_interval.as_millis()).unwrap_or(u64::MAX),
+        max_frame_bytes: edge.options.max_frame_bytes,
+        server_time: Timestamp::now(),
+    })
+}
