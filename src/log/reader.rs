@@ -125,7 +125,11 @@ fn consumer(client: &ClientConfig) -> Result<BaseConsumer, KafkaError> {
     config.set("group.id", "tidings-reader").set("enable.auto.commit", "false").set("auto.offset.reset", "error");
     config.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     config.set("enable.partition.eof", "true");
-    config.set("fetch.wait.max.ms", "500").set("fetch.queue.backoff.ms", "5");
+    // How long an idle fetch waits, and so how long it takes to learn that the end was reached, or of another partition to read.
+    if config.get("fetch.wait.max.ms").is_none() {
+        config.set("fetch.wait.max.ms", "500");
+    }
+    config.set("fetch.queue.backoff.ms", "5");
     config.set("queued.min.messages", "4096").set("queued.max.messages.kbytes", "16384");
     config.create()
 }

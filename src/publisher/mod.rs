@@ -128,6 +128,8 @@ async fn own(
         }
     };
     end(owned.into_values()).await;
+    // Nobody answers any more when the group takes the partitions back.
+    drop(changes);
     ownership.leave().await;
     result
 }

@@ -126,6 +126,10 @@ fn send(
 }
 
 fn commit(producer: &BaseProducer, deadline: Instant) -> Result<(), KafkaError> {
+    // `commit_transaction` would wait for these too, but in steps of 100 ms.
+    while producer.in_flight_count() > 0 && Instant::now() < deadline {
+        producer.poll(Duration::from_millis(1));
+    }
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match producer.commit_transaction(left) {

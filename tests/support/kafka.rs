@@ -35,6 +35,8 @@ impl Kafka {
         let broker = run("kafka.Kafka", &[]).spawn().expect("java runs");
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", format!("127.0.0.1:{port}")).set("log_level", "0");
+        // Tests often read to an end.
+        client.set("fetch.wait.max.ms", "20");
         let kafka = Self { broker, _dir: dir, client };
         kafka.wait();
         kafka
