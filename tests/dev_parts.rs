@@ -67,7 +67,7 @@ async fn nothing_outlives_a_killed_launcher() {
     // Closed to all but us: as root, Postgres' user cannot reach it.
     let dir = data_dir(0o700);
 
-    let mut launcher = Launcher::start(dir.path());
+    let launcher = Launcher::start(dir.path());
     let children = launcher.await_children(2);
     launcher.kill_and_await(children);
 
