@@ -3,6 +3,7 @@
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
 pub mod codec;
+pub mod config;
 pub mod crypto;
 pub mod dev;
 pub mod domain;

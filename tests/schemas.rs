@@ -113,6 +113,7 @@ fn every_struct_is_its_schema() {
         epoch: 0,
         partition: 3,
         index: 8,
+        last_seq: 4,
         conversation_created: Some(ConversationCreated {
             kind: ConversationKind::Channel,
             name: Some(bytes()),
@@ -355,6 +356,7 @@ struct NewerEvent {
     epoch: i32,
     partition: i32,
     index: i64,
+    last_seq: i64,
     conversation_created: Option<ConversationCreated>,
     message_sent: Option<MessageSent>,
     member_joined: Option<MemberJoined>,

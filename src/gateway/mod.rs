@@ -16,6 +16,7 @@ mod fakes;
 pub mod frames;
 pub mod http;
 pub mod hub;
+pub mod listener;
 pub mod outbox;
 pub mod pending;
 pub mod ports;
@@ -23,6 +24,7 @@ pub mod rate;
 pub mod seen;
 pub mod shapes;
 pub mod socket;
+pub mod tls;
 
 pub use deliveries::Deliveries;
 pub use edge::{Edge, Identity, Options, Ports};

@@ -51,6 +51,8 @@ pub struct Stamp<Id> {
     pub partition: i32,
     /// 1, 2, 3 … over the partition's accepted records.
     pub index: i64,
+    /// Number of the newest message, this event's included.
+    pub last_seq: i64,
 }
 
 /// Something with a state, commands and events.

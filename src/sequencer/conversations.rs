@@ -174,6 +174,7 @@ fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event
         epoch: stamp.epoch,
         partition: stamp.partition,
         index: stamp.index,
+        last_seq: stamp.last_seq,
         conversation_created: body.conversation_created,
         message_sent: body.message_sent,
         member_joined: body.member_joined,

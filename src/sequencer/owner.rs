@@ -300,6 +300,7 @@ impl<A: Aggregate> Owner<A> {
 
     fn record(&mut self, command: Command<A>, recorded: Recorded<A::Event>) -> Result<Arc<JournalRecord>, EncodeError> {
         let mut record = self.link(&command);
+        record.last_seq = A::last_seq(self.state(command.aggregate)).max(A::seq(&recorded.event));
         let stamp = Stamp {
             event_id: record.id,
             tenant: command.tenant,
@@ -309,6 +310,7 @@ impl<A: Aggregate> Owner<A> {
             epoch: self.head.epoch,
             partition: self.partition,
             index: record.index,
+            last_seq: record.last_seq,
         };
         record.records = A::records(self.codec, &stamp, &recorded)?;
         record.r#type = A::event_type(&recorded.event).to_owned();
@@ -319,7 +321,6 @@ impl<A: Aggregate> Owner<A> {
         if let Some(hot) = self.hot.get_mut(&command.aggregate) {
             A::evolve(&mut hot.state, command.aggregate, command.tenant, &recorded);
             hot.evolved(&recorded.event);
-            record.last_seq = A::last_seq(hot.state.as_ref());
             audience = hot.audience(&recorded);
         }
         Ok(self.fly(command, record, Some(Arc::new(recorded)), audience))

@@ -35,6 +35,8 @@ pub struct ConversationEvent {
     pub partition: i32,
     /// 1, 2, 3 … over the partition's accepted records.
     pub index: i64,
+    /// The conversation's newest message after this.
+    pub last_seq: i64,
     /// Body.
     #[serde(default)]
     pub conversation_created: Option<ConversationCreated>,

@@ -1,5 +1,7 @@
 //! Who is asking: access tokens of users, API keys of tenants' own backends. The one place that decides it.
 
+pub mod tokens;
+
 use std::sync::Arc;
 use std::time::Duration;
 

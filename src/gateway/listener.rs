@@ -1,0 +1,142 @@
+//! The accept loop: a cap on connections, a limit on the time that headers take, TLS if it is configured, and an orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::tls::Tls;
+
+/// How to listen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most connections at a time; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// From the connection to the end of its headers.
+    pub header_timeout: Duration,
+    /// After the end was asked for, how long requests may take.
+    pub drain: Duration,
+}
+
+/// Why nobody listens.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody else does.
+    #[error("{0} is taken by another program; stop it, or choose another address with `--listen` or `gateway.listen`")]
+    Taken(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Takes the address. Until [`serve`] connections wait.
+///
+/// # Errors
+/// See [`ListenError`].
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken(address),
+        _ => ListenError::Bind { address, source },
+    })
+}
+
+/// Serves `router` until `shutdown`, then lets what has begun end, for as long as the options say.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    options: Options,
+    shutdown: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(options.max_connections));
+    let connections = TaskTracker::new();
+    loop {
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            () = shutdown.cancelled() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, mostly: give others the time to close.
+            tracing::warn!("cannot accept a connection; is the limit of open files too low?");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (router, tls, shutdown, options) = (router.clone(), tls.clone(), shutdown.clone(), options.clone());
+        connections.spawn(async move {
+            // Moved in, so that a panic returns it too.
+            let _permit = permit;
+            connection(stream, router, tls, &options, shutdown).await;
+        });
+    }
+    connections.close();
+    // What is still open then is cut off with the process.
+    let _ = tokio::time::timeout(options.drain, connections.wait()).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    options: &Options,
+    shutdown: CancellationToken,
+) {
+    // Fails only on a socket that is closed already.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => http(stream, router, options, shutdown).await,
+        Some(tls) => {
+            let accepted = tokio::time::timeout(options.header_timeout, tls.acceptor().accept(stream)).await;
+            match accepted {
+                Ok(Ok(stream)) => http(stream, router, options, shutdown).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
+                Err(_) => tracing::debug!("the TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    options: &Options,
+    shutdown: CancellationToken,
+) {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
+    let service = TowerToHyperService::new(
+        router.map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new)),
+    );
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+}
