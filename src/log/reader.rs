@@ -127,7 +127,7 @@ fn consumer(client: &ClientConfig) -> Result<BaseConsumer, KafkaError> {
     config.set("enable.partition.eof", "true");
     // How long an idle fetch waits, and so how long it takes to learn that the end was reached, or of another partition to read.
     if config.get("fetch.wait.max.ms").is_none() {
-        config.set("fetch.wait.max.ms", "500");
+        config.set("fetch.wait.max.ms", "100");
     }
     config.set("fetch.queue.backoff.ms", "5");
     config.set("queued.min.messages", "4096").set("queued.max.messages.kbytes", "16384");

@@ -68,6 +68,8 @@ pub async fn run<A: Aggregate>(
         }
     }
     finish(owned.into_values().collect()).await;
+    // Nobody answers its changes any more.
+    drop(changes);
     shared.ownership.leave().await;
     Ok(())
 }

@@ -1,0 +1,29 @@
+CREATE TABLE conversations (
+    conversation    TEXT PRIMARY KEY,
+    tenant          TEXT NOT NULL,
+    kind            TEXT NOT NULL,
+    -- Sealed; opens with the command that set it.
+    name            BYTEA,
+    name_causation  TEXT NOT NULL,
+    creator         TEXT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    members_count   BIGINT NOT NULL,
+    next_slot       BIGINT NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL
+);
+
+-- A row stays when the membership ends: its inbox entry says so.
+CREATE TABLE members (
+    conversation    TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    slot            BIGINT NOT NULL,
+    joined_at       BIGINT NOT NULL,
+    present         BOOLEAN NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (conversation, user_id)
+);

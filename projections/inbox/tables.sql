@@ -1,0 +1,24 @@
+-- One row a conversation: a message changes this, not a row per member.
+CREATE TABLE heads (
+    conversation    TEXT PRIMARY KEY,
+    last_position   BIGINT NOT NULL,
+    last_seq        BIGINT NOT NULL,
+    last_at         BIGINT NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL
+);
+
+-- One row a member, kept when the membership ends.
+CREATE TABLE pointers (
+    conversation    TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    read_seq        BIGINT NOT NULL,
+    delivered_seq   BIGINT NOT NULL,
+    present         BOOLEAN NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (user_id, conversation)
+);
+CREATE INDEX ON pointers (conversation);

@@ -1,0 +1,10 @@
+WITH ids AS (
+    INSERT INTO client_ids
+    SELECT conversation, client_id, actor, seq, position, at
+    FROM batch WHERE wave = $1 AND type = 'message.sent'
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO messages
+SELECT conversation, seq, position, actor, client_id, at, text, causation, reply_to, thread, mentions, epoch, partition, index
+FROM batch WHERE wave = $1 AND type = 'message.sent'
+ON CONFLICT (conversation, seq) DO NOTHING;

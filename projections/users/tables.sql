@@ -1,0 +1,11 @@
+CREATE TABLE users (
+    user_id         TEXT PRIMARY KEY,
+    tenant          TEXT NOT NULL,
+    external_id     TEXT NOT NULL,
+    name            TEXT,
+    position        BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL
+);

@@ -1,0 +1,161 @@
+//! One event as projections see it: a row of the temporary table `batch`. Made from the public bytes only, so that a rebuild from the
+//! public streams sees what the live view saw.
+
+use anyhow::Context;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::codec::Codec;
+use crate::codec::records::{ConversationEvent, Presence, Receipt, UserEvent};
+use crate::domain::conversation::MemberJoined;
+use crate::log::{Fetched, topics};
+
+/// A row of `batch`. Columns that a type does not have are empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item {
+    /// `cnv_…`, or `usr_…` for what is of users.
+    pub conversation: String,
+    pub kind_of_event: String,
+    pub tenant: String,
+    pub position: i64,
+    pub actor: String,
+    pub at: i64,
+    pub causation: String,
+    pub epoch: i32,
+    pub partition: i32,
+    pub index: i64,
+    pub seq: i64,
+    pub last_seq: i64,
+    /// The framed record.
+    pub event: Option<Bytes>,
+    pub client_id: Option<Uuid>,
+    pub text: Option<Bytes>,
+    pub reply_to: Option<i64>,
+    pub thread: Option<i64>,
+    pub mentions: Vec<String>,
+    pub kind: Option<String>,
+    pub name: Option<Bytes>,
+    pub users: Vec<String>,
+    pub roles: Vec<String>,
+    pub role: Option<String>,
+    pub first_slot: Option<i64>,
+    pub promoted: Option<String>,
+    pub read_seq: Option<i64>,
+    pub delivered_seq: Option<i64>,
+    pub external_id: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Item {
+    /// From a record of a public stream. None for streams and tombstones that no projection is fed from.
+    ///
+    /// # Errors
+    /// If it cannot be decoded: the reader stops.
+    pub fn public(codec: &Codec, stream: &str, value: Option<&Bytes>) -> anyhow::Result<Option<Self>> {
+        let Some(value) = value else { return Ok(None) };
+        let decoded = match stream {
+            topics::CONVERSATION_EVENTS => codec.decode(value).map(|event| Self::conversation_event(event, value)),
+            topics::RECEIPTS => codec.decode(value).map(Self::receipt),
+            topics::USER_EVENTS => codec.decode(value).map(Self::user_event),
+            _ => return Ok(None),
+        };
+        decoded.map(Some).with_context(|| format!("a record of `{stream}` cannot be decoded"))
+    }
+
+    /// From a record of `presence`: when a user was last seen. None for everything else there.
+    ///
+    /// # Errors
+    /// If it cannot be decoded: the reader stops.
+    pub fn presence(codec: &Codec, fetched: &Fetched) -> anyhow::Result<Option<Self>> {
+        let Some(value) = &fetched.value else { return Ok(None) };
+        let presence: Presence = codec.decode(value).context("a record of `presence` cannot be decoded")?;
+        if presence.session.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            conversation: presence.user.to_string(),
+            kind_of_event: "user.seen".into(),
+            tenant: presence.tenant.to_string(),
+            at: presence.at.0,
+            partition: fetched.partition,
+            index: fetched.offset,
+            ..Self::default()
+        }))
+    }
+
+    fn conversation_event(event: ConversationEvent, framed: &Bytes) -> Self {
+        let mut item = Self {
+            conversation: event.conversation.to_string(),
+            kind_of_event: event.r#type,
+            tenant: event.tenant.to_string(),
+            position: event.position,
+            actor: event.actor.to_string(),
+            at: event.occurred_at.0,
+            causation: event.causation.to_string(),
+            epoch: event.epoch,
+            partition: event.partition,
+            index: event.index,
+            last_seq: event.last_seq,
+            event: Some(framed.clone()),
+            ..Self::default()
+        };
+        if let Some(created) = event.conversation_created {
+            item.kind = Some(created.kind.to_string());
+            item.name = created.name;
+            (item.users, item.roles) = created.members.iter().map(|m| (m.user.to_string(), m.role.to_string())).unzip();
+        }
+        if let Some(sent) = event.message_sent {
+            item.seq = sent.seq;
+            item.client_id = Some(sent.client_id);
+            item.text = sent.text;
+            (item.reply_to, item.thread, item.mentions) = (sent.reply_to, sent.thread, sent.mentions);
+        }
+        if let Some(MemberJoined { users, role, first_slot, read_seq }) = event.member_joined {
+            item.users = users.iter().map(ToString::to_string).collect();
+            (item.role, item.first_slot, item.read_seq) = (Some(role.to_string()), Some(first_slot), Some(read_seq));
+        }
+        if let Some(left) = event.member_left {
+            item.users = left.users.iter().map(ToString::to_string).collect();
+            item.promoted = left.promoted.map(|user| user.to_string());
+        }
+        item
+    }
+
+    fn receipt(receipt: Receipt) -> Self {
+        Self {
+            conversation: receipt.conversation.to_string(),
+            kind_of_event: "receipt.read".into(),
+            tenant: receipt.tenant.to_string(),
+            actor: receipt.user.to_string(),
+            at: receipt.occurred_at.0,
+            causation: receipt.causation.to_string(),
+            epoch: receipt.epoch,
+            partition: receipt.partition,
+            index: receipt.index,
+            read_seq: Some(receipt.read_seq),
+            delivered_seq: Some(receipt.delivered_seq),
+            ..Self::default()
+        }
+    }
+
+    fn user_event(event: UserEvent) -> Self {
+        let profile = event.user_registered.or(event.user_updated);
+        let (external_id, user_name) =
+            profile.map_or((None, None), |profile| (Some(profile.external_id), profile.name));
+        Self {
+            conversation: event.user.to_string(),
+            kind_of_event: event.r#type,
+            tenant: event.tenant.to_string(),
+            position: event.position,
+            actor: event.actor.to_string(),
+            at: event.occurred_at.0,
+            causation: event.causation.to_string(),
+            epoch: event.epoch,
+            partition: event.partition,
+            index: event.index,
+            external_id,
+            user_name,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Postgres: connecting, migrations, and the queries of sequencers and gateways. Views only; see `projections/`.
+
+mod installation;
+mod load;
+mod reads;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::domain::EventId;
+use crate::log::journal::Head;
+use crate::projector::catalog;
+
+pub use load::{LoadedConversations, LoadedUsers};
+pub use reads::{Changes, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, StoreError};
+
+/// The version of the views that is read.
+pub const LIVE: &str = "live";
+
+/// A pool of connections that see the live views.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Connects.
+    ///
+    /// # Errors
+    /// If Postgres cannot be reached or refuses.
+    pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<Self, sqlx::Error> {
+        let names: Vec<_> =
+            catalog::all().iter().map(|projection| projection.name.as_str()).chain(["public"]).collect();
+        // Plans that take longer to compile than to run are not for these queries.
+        let options = options.options([("search_path", names.join(",").as_str()), ("jit", "off")]);
+        let pool = PgPoolOptions::new().max_connections(max_connections).connect_with(options).await?;
+        Ok(Self { pool })
+    }
+
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Makes or updates what is not a projection, and the tables of projections that are not there yet. Several processes may at once.
+    ///
+    /// # Errors
+    /// If a migration fails.
+    pub async fn install(&self) -> anyhow::Result<()> {
+        sqlx::migrate!().run(&self.pool).await?;
+        for projection in catalog::all() {
+            projection.install(&self.pool, &projection.name).await?;
+        }
+        Ok(())
+    }
+
+    /// How far a version of the views is in a partition of a source.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn head(&self, version: &str, source: &str, partition: i32) -> Result<Head, StoreError> {
+        let row = sqlx::query_as::<_, HeadRow>(
+            "SELECT epoch, next_offset, head, head_offset, index, cause_offset FROM checkpoints
+             WHERE version = $1 AND source = $2 AND partition = $3",
+        );
+        let row = row.bind(version).bind(source).bind(partition).fetch_optional(&self.pool).await?;
+        row.map_or_else(|| Ok(Head::default()), |row| row.head())
+    }
+}
+
+/// A row of `checkpoints`.
+#[derive(sqlx::FromRow)]
+pub(crate) struct HeadRow {
+    epoch: i32,
+    next_offset: i64,
+    head: String,
+    head_offset: i64,
+    index: i64,
+    cause_offset: i64,
+}
+
+impl HeadRow {
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let id: EventId = self.head.parse().map_err(|_| StoreError::Damaged("checkpoints.head"))?;
+        Ok(Head {
+            epoch: self.epoch,
+            next_offset: self.next_offset,
+            id,
+            offset: self.head_offset,
+            index: self.index,
+            cause_offset: self.cause_offset,
+        })
+    }
+}
