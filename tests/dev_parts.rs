@@ -45,7 +45,14 @@ async fn what_is_stored_outlives_stops_and_kills() {
     store(&parts, "after the kill").await;
     assert_eq!(stored(&parts).await, ["before the stop", "after the kill"]);
 
-    // The two ends above were asked for; this one is not.
+    parts.stop_kafka().await;
+    let squatter = std::net::TcpListener::bind(parts.kafka()).expect("Kafka's port is free");
+    let refused = within(30, parts.start_kafka()).await.expect_err("Kafka's port is taken");
+    assert!(refused.to_string().contains("another process has taken its port"), "{refused}");
+    drop(squatter);
+    parts.start_kafka().await.expect("Kafka is back");
+
+    // The ends above were asked for; this one is not.
     let asked_for_only = tokio::time::timeout(Duration::from_millis(50), parts.child_died()).await;
     assert!(asked_for_only.is_err(), "{asked_for_only:?}");
     kill(parts.postgres_pid().expect("it runs"));

@@ -18,7 +18,7 @@ use tokio::process::{Child as Process, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::error::{ChildExit, DevError, log_tail};
+use super::error::{ChildExit, DevError, LogEnd, log_end};
 use super::tools::User;
 
 /// Between asking the kernel for a death signal and `exec` the parent could die unseen; then the child has another parent, and
@@ -107,8 +107,8 @@ impl Child {
         let (name, log) = (spec.name, spec.log.clone());
         tokio::spawn(async move {
             let status = wait_and_signal(&mut process, pid, &mut wanted).await;
-            let tail = log_tail(&log);
-            ended.send_replace(Some(ChildExit { name, status, log, tail }));
+            let said = log_end(&log);
+            ended.send_replace(Some(ChildExit { name, status, log, said }));
         });
         Ok(Self { name: spec.name, pid, log: spec.log.clone(), signals, exit })
     }
@@ -129,7 +129,7 @@ impl Child {
     /// Resolves when the program has ended. What it resolves with does not borrow the child.
     pub(crate) fn wait(&self) -> impl Future<Output = ChildExit> + Send + 'static {
         let mut exit = self.exit.clone();
-        let unknown = ChildExit { name: self.name, status: None, log: self.log.clone(), tail: Vec::new() };
+        let unknown = ChildExit { name: self.name, status: None, log: self.log.clone(), said: LogEnd::default() };
         async move {
             // The sender goes without a word only when the runtime is being shut down.
             let ended = exit.wait_for(Option::is_some).await.map(|exit| exit.clone());

@@ -23,11 +23,12 @@ const MARKER: &str = "tidings-dev.id";
 const LOCK: &str = "tidings-dev.lock";
 const CHILDREN: &str = "children";
 /// Everything that is wiped by a fresh start; nothing else in the directory is touched.
-const MADE_HERE: [&str; 14] = [
+const MADE_HERE: [&str; 15] = [
     "kafka",
     "kafka.new",
     "kafka.log",
     "kafka.log.old",
+    "kafka-crash.log",
     "kafka-format.log",
     "kafka-format.log.old",
     "kafka.properties",
@@ -154,7 +155,7 @@ impl Recorded {
 }
 
 /// When a living process started, in clock ticks since boot; `None` for one that is gone or only waits to be reaped.
-fn started(pid: u32) -> Option<u64> {
+pub(crate) fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The program's name, in brackets, may hold anything.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Lines of a log that an error carries with it.
 const TAIL_LINES: usize = 15;
-/// Bytes read from the end of a log to find those lines.
-const TAIL_BYTES: u64 = 16 * 1024;
+/// Bytes read from the end of a log to find those lines, and the cause, after which Java programs still say a lot.
+const TAIL_BYTES: u64 = 256 * 1024;
 
 /// Why the parts could not be started, stopped or kept.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum DevError {
     #[error("{0}")]
     Died(ChildExit),
     /// A program runs but does not answer.
-    #[error("{name} did not get ready within {} s{}{}", after.as_secs(), cause_text(cause.as_deref()), tail_text(log, tail))]
+    #[error("{name} did not get ready within {} s{}{}", after.as_secs(), cause_text(cause.as_deref()), end_text(log, said))]
     NotReady {
         /// The program.
         name: &'static str,
@@ -64,8 +64,8 @@ pub enum DevError {
         cause: Option<String>,
         /// Its log.
         log: PathBuf,
-        /// The last lines of its log.
-        tail: Vec<String>,
+        /// The end of its log.
+        said: LogEnd,
     },
     /// The Postgres cluster was made by a version that is not installed.
     #[error(
@@ -112,8 +112,17 @@ pub struct ChildExit {
     pub status: Option<ExitStatus>,
     /// Where its output is kept.
     pub log: PathBuf,
-    /// The last lines of that log.
-    pub tail: Vec<String>,
+    /// The end of that log.
+    pub said: LogEnd,
+}
+
+/// The end of a log.
+#[derive(Debug, Clone, Default)]
+pub struct LogEnd {
+    /// What went wrong and what to do, where the log shows a well-known cause.
+    pub hint: Option<&'static str>,
+    /// The last lines.
+    pub lines: Vec<String>,
 }
 
 impl std::fmt::Display for ChildExit {
@@ -122,7 +131,7 @@ impl std::fmt::Display for ChildExit {
             Some(status) => write!(f, "{} ended ({status})", self.name)?,
             None => write!(f, "{} ended", self.name)?,
         }
-        f.write_str(&tail_text(&self.log, &self.tail))
+        f.write_str(&end_text(&self.log, &self.said))
     }
 }
 
@@ -135,14 +144,14 @@ impl DevError {
     /// Whether the program ended because another process had taken its port meanwhile.
     pub(crate) fn is_port_taken(&self) -> bool {
         match self {
-            Self::Died(exit) => exit.tail.iter().any(|line| line.contains("Address already in use")),
+            Self::Died(exit) => exit.said.hint == Some(PORT_TAKEN),
             _ => false,
         }
     }
 }
 
-/// The last lines of a log; empty if it cannot be read.
-pub(crate) fn log_tail(log: &Path) -> Vec<String> {
+/// The end of a log; empty if it cannot be read.
+pub(crate) fn log_end(log: &Path) -> LogEnd {
     fn read_end(log: &Path) -> io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;
         let length = file.metadata()?.len();
@@ -154,7 +163,11 @@ pub(crate) fn log_tail(log: &Path) -> Vec<String> {
     let end = read_end(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&end);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    let hint = lines.iter().rev().find_map(|line| hint(line));
+    LogEnd {
+        hint,
+        lines: lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect(),
+    }
 }
 
 fn missing_text(tools: &[MissingTool]) -> String {
@@ -174,27 +187,26 @@ fn cause_text(cause: Option<&str>) -> String {
     cause.map(|cause| format!(" ({cause})")).unwrap_or_default()
 }
 
-fn tail_text(log: &Path, tail: &[String]) -> String {
-    let mut text = String::new();
-    if let Some(hint) = tail.iter().rev().find_map(|line| hint(line)) {
-        let _ = write!(text, ": {hint}");
-    }
-    if tail.is_empty() {
+fn end_text(log: &Path, said: &LogEnd) -> String {
+    let mut text = said.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+    if said.lines.is_empty() {
         let _ = write!(text, "; it wrote nothing to {}", log.display());
         return text;
     }
     let _ = write!(text, "; the last lines of {}:", log.display());
-    for line in tail {
+    for line in &said.lines {
         let _ = write!(text, "\n  {line}");
     }
     text
 }
 
+const PORT_TAKEN: &str = "another process has taken its port: start again";
+
 /// What a line of a log means for the one who reads it, where that is not plain.
 fn hint(line: &str) -> Option<&'static str> {
     const HINTS: [(&str, &str); 6] = [
         ("No space left on device", "the disk is full: free some space and start again"),
-        ("Address already in use", "another process has taken its port: start again"),
+        ("Address already in use", PORT_TAKEN),
         ("UnsupportedClassVersionError", "Java is too old: version 17 or later is needed"),
         ("insufficient memory for the Java", "there is not enough free memory"),
         (
@@ -232,20 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_of_a_log_is_its_last_lines_and_says_what_they_mean() {
+    fn the_end_of_a_log_is_its_last_lines_and_the_cause_before_them() {
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let mut lines: Vec<String> = (0..5_000).map(|n| format!("line {n}")).collect();
-        lines.push("write failed: No space left on device".to_owned());
+        "write failed: No space left on device".clone_into(&mut lines[4_000]);
         std::fs::write(log.path(), lines.join("\n")).expect("written");
-        let tail = log_tail(log.path());
-        assert_eq!(tail.len(), TAIL_LINES);
-        assert_eq!(tail[0], "line 4986");
-        let text = ChildExit { name: "Kafka", status: None, log: log.path().to_owned(), tail }.to_string();
+        let said = log_end(log.path());
+        assert_eq!(said.lines.len(), TAIL_LINES);
+        assert_eq!(said.lines[14], "line 4999");
+        let text = ChildExit { name: "Kafka", status: None, log: log.path().to_owned(), said }.to_string();
         assert!(text.starts_with("Kafka ended: the disk is full"), "{text}");
     }
 
     #[test]
-    fn the_tail_of_no_log_is_empty() {
-        assert!(log_tail(Path::new("/nonexistent/log")).is_empty());
+    fn the_end_of_no_log_is_empty() {
+        assert!(log_end(Path::new("/nonexistent/log")).lines.is_empty());
     }
 }

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use super::Surroundings;
 use super::child::{self, Child, ChildSpec, args, turn_log};
 use super::data::{remove, write_atomically};
-use super::error::{DevError, log_tail};
+use super::error::{ChildExit, DevError, log_end};
 use super::part::Part;
 use super::ports::free_port;
 
@@ -101,7 +101,10 @@ impl Kafka {
     }
 
     fn java(&self, class: &str, log: PathBuf, flags: Vec<OsString>) -> ChildSpec {
-        let mut arguments = args(["-XX:-UsePerfData", "-Djava.awt.headless=true"]);
+        let mut arguments = args(["-XX:-UsePerfData", "-XX:-CreateCoredumpOnCrash", "-Djava.awt.headless=true"]);
+        let mut crash_report = OsString::from("-XX:ErrorFile=");
+        crash_report.push(self.crash_report());
+        arguments.push(crash_report);
         let mut logging = OsString::from("-Dlog4j2.configurationFile=");
         logging.push(self.around.data.path("kafka-log4j2.yaml"));
         arguments.push(logging);
@@ -129,9 +132,9 @@ impl Kafka {
         };
         let mut flag = OsString::from(flag);
         flag.push(file);
-        // An archive that does not fit is not worth a warning.
+        // An archive that does not fit is not worth a warning, and one that was damaged must not be used.
         let mut flags = args(QUICK_FLAGS);
-        flags.extend(args(["-Xshare:auto", "-Xlog:disable", "-Xlog:all=error:stderr"]));
+        flags.extend(args(["-Xshare:auto", "-XX:+VerifySharedSpaces", "-Xlog:disable", "-Xlog:all=error:stderr"]));
         flags.push(flag);
         flags
     }
@@ -139,6 +142,11 @@ impl Kafka {
     fn archive_being_written(&self) -> PathBuf {
         let archive = self.around.jars.class_archive(&self.around.tools.java);
         archive.with_extension(format!("{}.partial", self.around.data.id()))
+    }
+
+    /// Java's own, when it crashes.
+    fn crash_report(&self) -> PathBuf {
+        self.around.data.path("kafka-crash.log")
     }
 
     async fn await_ready(&self, child: &Child) -> Result<(), DevError> {
@@ -158,7 +166,7 @@ impl Kafka {
             tokio::time::sleep(POLL).await;
         }
         let log = child.log().to_owned();
-        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, tail: log_tail(&log), log })
+        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, said: log_end(&log), log })
     }
 
     async fn fetch_metadata(&self) -> Result<(), KafkaError> {
@@ -192,6 +200,8 @@ impl Part for Kafka {
 
     async fn spawn(&self) -> Result<Child, DevError> {
         let properties = self.write_properties("kafka.properties", &self.data())?;
+        // One that is there later is of this start.
+        remove(&self.crash_report())?;
         let flags = if self.around.quick { self.quick_flags() } else { args(LOAD_FLAGS) };
         let mut spec = self.java("kafka.Kafka", self.around.data.path(Self::LOG), flags);
         spec.args.push(properties.into());
@@ -200,6 +210,12 @@ impl Part for Kafka {
 
     async fn ready(&self, child: &Child) -> Result<(), DevError> {
         self.await_ready(child).await
+    }
+
+    /// Java itself crashes on a class archive that was cut short; without it a start is only slower.
+    fn recovers_from(&self, _exit: &ChildExit) -> bool {
+        let archive = self.around.jars.class_archive(&self.around.tools.java);
+        self.around.quick && self.crash_report().is_file() && fs::remove_file(archive).is_ok()
     }
 
     fn stopped(&self, cleanly: bool) {

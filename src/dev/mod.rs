@@ -9,6 +9,7 @@
 mod child;
 mod data;
 mod error;
+mod home;
 mod jars;
 mod kafka;
 mod part;
@@ -88,7 +89,7 @@ impl Parts {
         if options.fresh {
             data.await_leftover(Kafka::NAME).await?;
             data.await_leftover(Postgres::NAME).await?;
-            postgres::wipe(&data)?;
+            home::wipe(&data)?;
             data.wipe()?;
         }
         let PartsOptions { progress, fsync, quick, .. } = options;

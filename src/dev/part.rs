@@ -31,8 +31,8 @@ pub(crate) trait Part: Send + Sync + 'static {
     /// Resolves when it answers, or with why it does not.
     fn ready(&self, child: &Child) -> impl Future<Output = Result<(), DevError>> + Send;
 
-    /// Whether it ended for a reason that passes by itself.
-    fn is_transient(&self, _exit: &ChildExit) -> bool {
+    /// Whether what ended its start passes, or is out of the way now, so that another try may do better.
+    fn recovers_from(&self, _exit: &ChildExit) -> bool {
         false
     }
     /// Called after each end that was asked for.
@@ -154,7 +154,7 @@ async fn launch<P: Part>(part: &P) -> Result<Child, DevError> {
                 around.progress.done(P::NAME, "ready");
                 return Ok(child);
             }
-            Err(DevError::Died(exit)) if part.is_transient(&exit) && started.elapsed() < TRANSIENT_FOR => {
+            Err(DevError::Died(exit)) if part.recovers_from(&exit) && started.elapsed() < TRANSIENT_FOR => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(error),

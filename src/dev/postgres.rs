@@ -1,13 +1,9 @@
 //! One private Postgres cluster, reached over loopback only.
-//!
-//! Postgres refuses to run as root, so as root it runs as `postgres` (or `nobody`), who must be able to reach the cluster. Where the
-//! data directory is closed to that user, as everything below `/root` is, the cluster is kept in `/var/lib/tidings-dev/ID`, and
-//! `DIR/postgres.location` says so.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +15,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::Surroundings;
 use super::child::{self, Child, ChildSpec, args, turn_log};
-use super::data::{DataDir, remove, write_atomically};
-use super::error::{ChildExit, DevError, log_tail};
+use super::data::{remove, started};
+use super::error::{ChildExit, DevError, log_end};
+use super::home::{find_home, own};
 use super::part::Part;
 use super::ports::free_port;
 use super::tools::User;
@@ -28,12 +25,11 @@ use super::tools::User;
 const NAME: &str = "Postgres";
 /// The role, a superuser, and the database.
 const TIDINGS: &str = "tidings";
-/// Clusters of data directories that Postgres' user cannot reach.
-const ELSEWHERE: &str = "/var/lib/tidings-dev";
-const LOCATION: &str = "postgres.location";
 /// A start takes 0.2 s; a long recovery after a crash is allowed for.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+/// A pid that no process can have: the system's limit is 4,194,304.
+const NO_PID: i32 = i32::MAX - 1;
 /// `invalid_password`, `invalid_authorization_specification`.
 const REFUSED: [&str; 2] = ["28P01", "28000"];
 
@@ -140,25 +136,6 @@ impl Postgres {
         options.username(TIDINGS).password(&self.password).database(database).ssl_mode(PgSslMode::Disable)
     }
 
-    /// A crashed postmaster leaves its pid file. If that pid is now some other program's, Postgres may take it for a postmaster.
-    fn drop_misleading_pid_file(&self) -> Result<(), DevError> {
-        let file = self.cluster().join("postmaster.pid");
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let pid: Option<u32> = text.lines().next().and_then(|pid| pid.trim().parse().ok());
-        let Some((pid, works_in)) = pid.and_then(|pid| Some((pid, fs::read_link(format!("/proc/{pid}/cwd")).ok()?)))
-        else {
-            return Ok(());
-        };
-        if works_in == self.cluster() {
-            let text = format!(
-                "a Postgres that was started by other means (pid {pid}) runs on {}: stop it",
-                works_in.display()
-            );
-            return Err(DevError::Surroundings(text));
-        }
-        remove(&file)
-    }
-
     async fn await_ready(&self, child: &Child) -> Result<(), DevError> {
         let started = Instant::now();
         let mut cause = None;
@@ -174,7 +151,7 @@ impl Postgres {
             tokio::time::sleep(POLL).await;
         }
         let log = child.log().to_owned();
-        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, tail: log_tail(&log), log })
+        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, said: log_end(&log), log })
     }
 
     async fn ensure_database(&self, mut connection: sqlx::PgConnection) -> Result<(), DevError> {
@@ -204,7 +181,7 @@ impl Part for Postgres {
     }
 
     async fn spawn(&self) -> Result<Child, DevError> {
-        self.drop_misleading_pid_file()?;
+        clear_pid_file(&self.cluster())?;
         let mut arguments = vec!["-D".into(), self.cluster().into()];
         arguments.extend(self.settings().into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
         // QUIT is an "immediate" shutdown: the postmaster ends its children and then itself, at once.
@@ -217,91 +194,33 @@ impl Part for Postgres {
     }
 
     /// Children of a killed postmaster hold its shared memory until they have noticed.
-    fn is_transient(&self, exit: &ChildExit) -> bool {
-        exit.tail.iter().any(|line| line.contains("shared memory block") && line.contains("still in use"))
+    fn recovers_from(&self, exit: &ChildExit) -> bool {
+        exit.said.lines.iter().any(|line| line.contains("shared memory block") && line.contains("still in use"))
     }
 }
 
-/// Removes the cluster, wherever it is.
-pub(crate) fn wipe(data: &DataDir) -> Result<(), DevError> {
-    remove(&Path::new(ELSEWHERE).join(data.id()))?;
-    remove(&data.path(LOCATION))
-}
-
-/// The folder for the cluster, made and owned by the user that Postgres runs as.
-async fn find_home(around: &Arc<Surroundings>, user: Option<User>) -> Result<PathBuf, DevError> {
-    let here = around.data.path("postgres");
-    let elsewhere = Path::new(ELSEWHERE).join(around.data.id());
-    if user.is_some() && elsewhere.join("cluster").exists() {
-        return Ok(elsewhere);
-    }
-    make_private(&here, user)?;
-    let Some(user) = user else { return Ok(here) };
-    if can_reach(around, user, &here).await? {
-        return Ok(here);
-    }
-    if here.join("cluster").exists() {
-        let text = format!("the user that Postgres runs as (uid {}) cannot reach {}", user.uid, here.display());
-        return Err(DevError::Surroundings(format!(
-            "{text}: open the directories above it with chmod o+x, or start afresh"
-        )));
-    }
-    remove_forsaken(Path::new(ELSEWHERE));
-    let above = Path::new(ELSEWHERE);
-    fs::create_dir_all(above).map_err(DevError::io("create", above))?;
-    fs::set_permissions(above, fs::Permissions::from_mode(0o755)).map_err(DevError::io("set the mode of", above))?;
-    make_private(&elsewhere, Some(user))?;
-    let origin = elsewhere.join("origin");
-    write_atomically(&origin, &around.data.marker().to_string_lossy())?;
-    write_atomically(&around.data.path(LOCATION), &format!("{}\n", elsewhere.display()))?;
-    remove(&here)?;
-    Ok(elsewhere)
-}
-
-fn make_private(folder: &Path, user: Option<User>) -> Result<(), DevError> {
-    fs::create_dir_all(folder).map_err(DevError::io("create", folder))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(DevError::io("set the mode of", folder))?;
-    own(folder, user)
-}
-
-fn own(path: &Path, user: Option<User>) -> Result<(), DevError> {
-    let Some(user) = user else { return Ok(()) };
-    chown(path, Some(user.uid), Some(user.gid)).map_err(DevError::io("change the owner of", path))
-}
-
-/// Asks the system itself, as that user: modes, access lists and mounts all count.
-async fn can_reach(around: &Arc<Surroundings>, user: User, folder: &Path) -> Result<bool, DevError> {
-    let log = around.data.path("initdb.log");
-    turn_log(&log)?;
-    let spec = ChildSpec {
-        name: "sh",
-        setpriv: around.tools.setpriv.clone(),
-        program: "/bin/sh".into(),
-        args: vec!["-c".into(), r#"cd "$0" 2>/dev/null"#.into(), folder.into()],
-        envs: Vec::new(),
-        user: Some(user),
-        log,
-        death_signal: "KILL",
+/// A crashed postmaster leaves its pid file. Postgres refuses to start while that pid exists, be it as another program by now, or as
+/// a dead process that its parent has not reaped (in a container the first process may never do so).
+fn clear_pid_file(cluster: &Path) -> Result<(), DevError> {
+    let file = cluster.join("postmaster.pid");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let Some((Ok(pid), rest)) = text.split_once('\n').map(|(pid, rest)| (pid.trim().parse::<u32>(), rest)) else {
+        return Ok(());
     };
-    match child::run(&spec).await {
-        Ok(()) => Ok(true),
-        // setpriv itself says why it failed, the shell says nothing.
-        Err(DevError::Died(exit)) if exit.tail.is_empty() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Clusters whose data directory was deleted, or is another one by now.
-fn remove_forsaken(elsewhere: &Path) {
-    for entry in fs::read_dir(elsewhere).into_iter().flatten().flatten() {
-        let Ok(origin) = fs::read_to_string(entry.path().join("origin")) else { continue };
-        let id = fs::read_to_string(&origin).unwrap_or_default();
-        if id.trim() != entry.file_name().to_string_lossy()
-            && let Err(error) = remove(&entry.path())
-        {
-            tracing::warn!(%error, "cannot remove a forsaken cluster");
+    let process = Path::new("/proc").join(pid.to_string());
+    let is_other = match fs::read_link(process.join("cwd")) {
+        Ok(works_in) if works_in == cluster => {
+            let text = format!("a Postgres that was started by other means (pid {pid}) runs on {}", cluster.display());
+            return Err(DevError::Surroundings(format!("{text}: stop it")));
         }
+        Ok(_) => true,
+        Err(_) => process.exists() && started(pid).is_none(),
+    };
+    if !is_other {
+        return Ok(());
     }
+    // The other lines stay: by them Postgres sees whether children of the dead one still use its memory.
+    fs::write(&file, format!("{NO_PID}\n{rest}")).map_err(DevError::io("write", &file))
 }
 
 fn is_refusal(error: &sqlx::Error) -> bool {
@@ -313,19 +232,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_clusters_without_their_data_directory_are_forsaken() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let marker = dir.path().join("marker");
-        fs::write(&marker, "kept\n").expect("written");
-        let elsewhere = dir.path().join("elsewhere");
-        for id in ["kept", "replaced", "unknown"] {
-            fs::create_dir_all(elsewhere.join(id)).expect("made");
-            if id != "unknown" {
-                fs::write(elsewhere.join(id).join("origin"), marker.to_string_lossy().as_bytes()).expect("written");
-            }
+    fn a_pid_file_that_names_a_stranger_or_a_dead_process_misleads_nobody() {
+        let cluster = tempfile::tempdir().expect("a temporary directory");
+        let file = cluster.path().join("postmaster.pid");
+        let left_by = |pid: u32| fs::write(&file, format!("{pid}\n/data\n17\n")).expect("written");
+        let after = || {
+            clear_pid_file(cluster.path()).expect("nobody runs there");
+            fs::read_to_string(&file).expect("it is still there")
+        };
+        let cleared = format!("{NO_PID}\n/data\n17\n");
+        left_by(std::process::id());
+        assert_eq!(after(), cleared);
+
+        let mut dead = std::process::Command::new("true").spawn().expect("it runs");
+        while started(dead.id()).is_some() {
+            std::thread::yield_now();
         }
-        remove_forsaken(&elsewhere);
-        let left = |id| elsewhere.join(id).exists();
-        assert_eq!((left("kept"), left("replaced"), left("unknown")), (true, false, true));
+        left_by(dead.id());
+        assert_eq!(after(), cleared);
+        dead.wait().expect("reaped");
+    }
+
+    #[test]
+    fn a_postgres_of_someone_else_on_the_cluster_is_reported() {
+        let cluster = tempfile::tempdir().expect("a temporary directory");
+        let mut other = std::process::Command::new("sleep");
+        let mut other = other.arg("60").current_dir(cluster.path()).spawn().expect("it runs");
+        fs::write(cluster.path().join("postmaster.pid"), format!("{}\n", other.id())).expect("written");
+        let error = clear_pid_file(cluster.path()).expect_err("it runs there");
+        other.kill().and_then(|()| other.wait()).expect("ended");
+        assert!(error.to_string().contains(&format!("pid {}", other.id())), "{error}");
     }
 }
