@@ -124,18 +124,12 @@ impl Partition {
 
     /// From fencing the one before to the first failure, or until the partition is lost.
     async fn publish(&self, lost: &CancellationToken) -> Result<(), Failure> {
-        let opening = async {
-            // In this order: only when nobody else can commit any more is the checkpoint the last one.
-            let transactions = Transactions::open(&self.options.client, self.journal, self.partition).await?;
-            let checkpoint = self.checkpoints.get(self.journal, self.partition).await?;
-            let head = checkpoint.as_ref().map(Head::from).unwrap_or_default();
-            let codec = self.options.codec;
-            let journal = JournalReader::open(&self.reader, codec, self.journal, self.partition, head).await?;
-            Ok::<_, Failure>((transactions, journal))
-        };
-        let (transactions, mut journal) = tokio::select! {
+        // In this order: only when nobody else can commit any more is the checkpoint the last one. The first step is not raced
+        // against `lost`, as it would go on, and fence the next owner.
+        let transactions = Transactions::open(&self.options.client, self.journal, self.partition).await?;
+        let mut journal = tokio::select! {
             () = lost.cancelled() => return Ok(()),
-            opened = opening => opened?,
+            journal = self.open_journal() => journal?,
         };
         self.note(&journal.head());
         let index = journal.head().index;
@@ -154,6 +148,14 @@ impl Partition {
             metrics::counter!("tidings_publisher_records_total", "journal" => self.journal).increment(records as u64);
             metrics::counter!("tidings_publisher_transactions_total", "journal" => self.journal).increment(1);
         }
+    }
+
+    /// At the checkpoint.
+    async fn open_journal(&self) -> Result<JournalReader, Failure> {
+        let checkpoint = self.checkpoints.get(self.journal, self.partition).await?;
+        let head = checkpoint.as_ref().map(Head::from).unwrap_or_default();
+        let codec = self.options.codec;
+        Ok(JournalReader::open(&self.reader, codec, self.journal, self.partition, head).await?)
     }
 
     /// Waits for something accepted, then for more until `due` or the batch is full.

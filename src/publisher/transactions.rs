@@ -14,7 +14,8 @@ use crate::log::{checkpoint_key, topics};
 
 /// An open transaction hides what follows it from every reader, so a dead publisher's is ended soon.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tried again by whoever opens; short, as nothing can interrupt it.
+const INIT_TIMEOUT: Duration = Duration::from_secs(5);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One batch: what is accepted, and how far that is.
