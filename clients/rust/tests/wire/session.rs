@@ -70,8 +70,7 @@ async fn a_raw_socket_sends_and_sees_anything() {
     assert_eq!(socket.next().await.event().and_then(|event| event.position), Some(1));
     let nothing = socket.wait_for(Duration::from_millis(30), |_| true).await;
     assert!(matches!(nothing, Err(Error::Timeout { .. })));
-    peer.close(4500, "bad_frame").await;
-    let closed = socket.next().await;
+    let (closed, ()) = tokio::join!(socket.next(), peer.close(4500, "bad_frame"));
     assert!(matches!(&closed, Frame::Closed(closed) if closed.code == Some(4500) && closed.reason == "bad_frame"));
     assert_eq!(socket.next().await, closed);
 }
