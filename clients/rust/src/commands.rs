@@ -1,0 +1,273 @@
+//! A typed method for each command, for whatever can call.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::types::{Conversation, Message, Presence, nullable};
+
+/// Something that can send a command and get its answer.
+pub trait Call: Sync {
+    /// Sends a command of any type, and waits for `data` of its `ok`.
+    fn call(&self, kind: &str, data: Value) -> impl Future<Output = Result<Value, Error>> + Send;
+}
+
+/// A new id for a send or a create: a UUIDv7, so that its age can be told.
+pub fn new_client_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NewMessage {
+    /// Where to.
+    pub conversation: String,
+    /// Names this message for 24 hours: the same id again is the same message.
+    pub client_id: String,
+    /// The text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// `att_…` ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
+    /// The `seq` it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<u64>,
+    /// The `seq` that its thread starts with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// User ids, or `all`, `here`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
+    /// Removed after this time, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+}
+
+impl NewMessage {
+    /// A text under a new id.
+    pub fn text(conversation: &str, text: &str) -> Self {
+        Self {
+            conversation: conversation.to_owned(),
+            client_id: new_client_id(),
+            text: Some(text.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Where a message went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Sent {
+    /// Its number among the messages.
+    pub seq: u64,
+    /// Its number among the events.
+    pub position: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// It had been accepted before.
+    #[serde(deserialize_with = "nullable")]
+    pub duplicate: bool,
+}
+
+/// Where a change went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Placed {
+    /// The conversation; empty where the command named it.
+    #[serde(deserialize_with = "nullable")]
+    pub conversation: String,
+    /// The event's number, or the newest when nothing had to change.
+    #[serde(deserialize_with = "nullable")]
+    pub position: u64,
+    /// It was so already.
+    #[serde(deserialize_with = "nullable")]
+    pub duplicate: bool,
+}
+
+/// A page of the inbox.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct InboxPage {
+    /// Newest first.
+    pub conversations: Vec<Conversation>,
+    /// For the next page; not a cursor for `hello`.
+    pub cursor: Option<String>,
+    /// There are more.
+    #[serde(deserialize_with = "nullable")]
+    pub has_more: bool,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct HistoryPage {
+    /// Oldest first after `after_seq`, else newest first.
+    pub messages: Vec<Message>,
+    /// There are more.
+    #[serde(deserialize_with = "nullable")]
+    pub has_more: bool,
+}
+
+/// A page of durable events.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct EventsPage {
+    /// Oldest first. A position up to the last one that is absent was removed.
+    pub events: Vec<Event>,
+    /// The conversation's newest.
+    #[serde(deserialize_with = "nullable")]
+    pub last_position: u64,
+}
+
+/// Each command as a method. Refusals are [`Error::Server`].
+pub trait Commands: Call {
+    /// Calls, and reads the answer as `T`.
+    fn call_as<T: DeserializeOwned>(&self, kind: &str, data: Value) -> impl Future<Output = Result<T, Error>> + Send {
+        async move { T::deserialize(self.call(kind, data).await?).map_err(|error| Error::shape(kind, error)) }
+    }
+
+    /// Asks for a sign of life.
+    fn ping(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { self.call("ping", json!({})).await.map(drop) }
+    }
+
+    /// The one conversation with another user; again gives the same.
+    fn create_direct(&self, user: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        let data = json!({"kind": "direct", "members": [user], "client_id": new_client_id()});
+        self.call_as("conversation.create", data)
+    }
+
+    /// A group under a new id.
+    fn create_group(&self, name: &str, members: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        let data = json!({"kind": "group", "name": name, "members": members, "client_id": new_client_id()});
+        self.call_as("conversation.create", data)
+    }
+
+    /// A channel under a new id.
+    fn create_channel(&self, name: &str, members: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        let data = json!({"kind": "channel", "name": name, "members": members, "client_id": new_client_id()});
+        self.call_as("conversation.create", data)
+    }
+
+    /// Adds at most 1,000 users.
+    fn add_members(&self, conversation: &str, users: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.add", json!({"conversation": conversation, "users": users}))
+    }
+
+    /// Removes at most 1,000 users.
+    fn remove_members(&self, conversation: &str, users: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.remove", json!({"conversation": conversation, "users": users}))
+    }
+
+    /// Joins a conversation that is open to this user.
+    fn join(&self, conversation: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("conversation.join", json!({"conversation": conversation}))
+    }
+
+    /// Leaves.
+    fn leave(&self, conversation: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("conversation.leave", json!({"conversation": conversation}))
+    }
+
+    /// Sends a text under a new id.
+    fn send_text(&self, conversation: &str, text: &str) -> impl Future<Output = Result<Sent, Error>> + Send {
+        let message = NewMessage::text(conversation, text);
+        async move { self.send(&message).await }
+    }
+
+    /// Sends a message under its own id; again gives the first answer, with `duplicate`.
+    fn send(&self, message: &NewMessage) -> impl Future<Output = Result<Sent, Error>> + Send {
+        async move {
+            let data = serde_json::to_value(message).map_err(|error| Error::shape("message.send", error))?;
+            self.call_as("message.send", data).await
+        }
+    }
+
+    /// This user has read to `seq`.
+    fn read(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "seq": seq});
+        async move { self.call("read", data).await.map(drop) }
+    }
+
+    /// This user is typing, or has stopped.
+    fn typing(&self, conversation: &str, active: bool) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "active": active});
+        async move { self.call("typing", data).await.map(drop) }
+    }
+
+    /// Watches at most 200 users; gives how they are now.
+    fn watch(&self, users: &[&str]) -> impl Future<Output = Result<Vec<Presence>, Error>> + Send {
+        let data = json!({"users": users});
+        async move { self.call("presence.watch", data).await.and_then(presences) }
+    }
+
+    /// No longer watches them.
+    fn unwatch(&self, users: &[&str]) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"users": users});
+        async move { self.call("presence.unwatch", data).await.map(drop) }
+    }
+
+    /// Shows this user as `online`, `away` or `invisible`.
+    fn set_presence(&self, status: &str) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"status": status});
+        async move { self.call("presence.set", data).await.map(drop) }
+    }
+
+    /// A page of the inbox, from the `cursor` of the page before.
+    fn inbox(&self, cursor: Option<&str>, limit: u32) -> impl Future<Output = Result<InboxPage, Error>> + Send {
+        let mut data = json!({"limit": limit});
+        if let Some(cursor) = cursor {
+            data["cursor"] = json!(cursor);
+        }
+        self.call_as("inbox", data)
+    }
+
+    /// Messages before `before_seq`, or the newest; newest first, at most 200.
+    fn history(
+        &self,
+        conversation: &str,
+        before_seq: Option<u64>,
+        limit: u32,
+    ) -> impl Future<Output = Result<HistoryPage, Error>> + Send {
+        let mut data = json!({"conversation": conversation, "limit": limit});
+        if let Some(seq) = before_seq {
+            data["before_seq"] = json!(seq);
+        }
+        self.call_as("history", data)
+    }
+
+    /// Messages after `after_seq`, oldest first, at most 200.
+    fn history_after(
+        &self,
+        conversation: &str,
+        after_seq: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<HistoryPage, Error>> + Send {
+        self.call_as("history", json!({"conversation": conversation, "after_seq": after_seq, "limit": limit}))
+    }
+
+    /// Durable events after a position, oldest first, at most 1,000.
+    fn events(
+        &self,
+        conversation: &str,
+        after_position: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<EventsPage, Error>> + Send {
+        self.call_as("events", json!({"conversation": conversation, "after_position": after_position, "limit": limit}))
+    }
+}
+
+impl<T: Call> Commands for T {}
+
+/// `{"presence": […]}`, as the command's row says, or the bare list.
+pub(crate) fn presences(mut data: Value) -> Result<Vec<Presence>, Error> {
+    let list = data.get_mut("presence").map(Value::take).unwrap_or(data);
+    if list.as_object().is_some_and(serde_json::Map::is_empty) {
+        return Ok(Vec::new());
+    }
+    Vec::deserialize(list).map_err(|error| Error::shape("presence.watch", error))
+}

@@ -1,0 +1,94 @@
+//! One connection: concurrent calls, events, raw frames and close codes.
+
+use std::time::Duration;
+
+use crate::support::{SOON, Server, message, soon};
+use serde_json::json;
+use tidings_client::{Call, Commands, Endpoint, Error, Frame, Hello, Session, Socket};
+
+fn endpoint(server: &Server) -> Endpoint {
+    Endpoint::new(&server.url).expect("a good address")
+}
+
+#[tokio::test]
+async fn answers_find_their_calls_in_any_order() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let (connected, (mut peer, _)) = tokio::join!(Session::connect(&endpoint, Hello::default()), server.accept_hello());
+    let (session, mut events) = connected.expect("connected");
+    assert_eq!(session.welcome().user, "usr_me");
+    let calls = async { tokio::join!(session.call("a", json!({})), session.call("b", json!({}))) };
+    let answers = async {
+        let (a, b) = (peer.expect("a").await, peer.expect("b").await);
+        peer.message(1).await;
+        peer.message(2).await;
+        peer.refuse(&b, json!({"code": "forbidden"})).await;
+        peer.ok(&a, json!({"it": "is a"})).await;
+    };
+    let ((a, b), ()) = tokio::join!(calls, answers);
+    assert_eq!(a.expect("ok")["it"], "is a");
+    assert_eq!(b.expect_err("refused").code(), Some("forbidden"));
+    let second = events.wait_for(SOON, |event| event.position == Some(2)).await.expect("pushed");
+    assert_eq!(second.kind, "message.sent");
+    let passed_over = events.wait_for(SOON, |event| event.position == Some(1)).await;
+    assert!(passed_over.is_ok(), "what was passed over is kept");
+    peer.close(4503, "revoked").await;
+    assert_eq!(soon("end", session.closed()).await.code, Some(4503));
+    assert_eq!(session.ping().await.expect_err("closed").close_code(), Some(4503));
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_refused_hello_tells_the_close_code() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let refuse = async {
+        let mut peer = server.accept().await;
+        let hello = peer.expect("hello").await;
+        peer.refuse(&hello, json!({"code": "unauthenticated", "message": "bad token"})).await;
+        peer.close(4501, "bad_token").await;
+    };
+    let (connected, ()) = tokio::join!(Session::connect(&endpoint, Hello::default()), refuse);
+    let error = connected.expect_err("refused");
+    assert_eq!((error.code(), error.close_code(), error.is_final()), (Some("unauthenticated"), Some(4501), true));
+}
+
+#[tokio::test]
+async fn a_raw_socket_sends_and_sees_anything() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let (socket, mut peer) = tokio::join!(Socket::connect(&endpoint), server.accept());
+    let mut socket = socket.expect("connected");
+    socket.send_text("{not json").await.expect("sent");
+    socket.send_binary(vec![1, 2]).await.expect("sent");
+    assert_eq!(peer.frame().await.and_then(|frame| frame.into_text().ok()).as_deref(), Some("{not json"));
+    assert!(peer.frame().await.is_some_and(|frame| frame.is_binary()));
+    peer.send(message(1)).await;
+    peer.send(json!({"id": "x", "type": "ok", "data": {}})).await;
+    let reply = socket.wait_for(SOON, |frame| matches!(frame, Frame::Reply { .. })).await;
+    assert!(reply.is_ok());
+    assert_eq!(socket.next().await.event().and_then(|event| event.position), Some(1));
+    let nothing = socket.wait_for(Duration::from_millis(30), |_| true).await;
+    assert!(matches!(nothing, Err(Error::Timeout { .. })));
+    let (closed, ()) = tokio::join!(socket.next(), peer.close(4500, "bad_frame"));
+    assert!(matches!(&closed, Frame::Closed(closed) if closed.code == Some(4500) && closed.reason == "bad_frame"));
+    assert_eq!(socket.next().await, closed);
+}
+
+#[tokio::test]
+async fn it_pings_and_notices_a_server_that_is_silent() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let hello = async {
+        let mut peer = server.accept().await;
+        let hello = peer.expect("hello").await;
+        peer.ok(&hello, json!({"user": "usr_me", "ping_interval_ms": 100})).await;
+        peer
+    };
+    let (connected, mut peer) = tokio::join!(Session::connect(&endpoint, Hello::default()), hello);
+    let (session, _events) = connected.expect("connected");
+    assert!(peer.frame().await.is_some_and(|frame| frame.is_ping()));
+    // From here the peer reads nothing, so it answers no ping.
+    let closed = soon("end", session.closed()).await;
+    assert!(closed.code.is_none() && closed.reason.contains("silent"), "{closed}");
+}
