@@ -18,9 +18,10 @@ use super::closing::Closing;
 use super::edge::Edge;
 use super::frames;
 use super::hub::Socket;
-use super::outbox::Worth;
+use super::ports::Caught;
 use super::shapes::Opener;
 use crate::codec::records::Session;
+use crate::domain::{SessionId, UserId};
 use hello::Greeted;
 
 /// For the peer to take what a closing socket still has to say, and to close its side.
@@ -37,6 +38,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.edge.hub.remove(&self.socket);
         self.socket.outbox.abandon();
+        self.edge.ports.catch_up.left(&self.session);
         self.edge.ports.sessions.unregister(&self.session);
         self.edge.ports.presence.disconnected(&self.session);
     }
@@ -76,19 +78,30 @@ pub async fn run(edge: Arc<Edge>, mut socket: WebSocket) {
 
 /// Sends what changed since the client's cursor, then `caught_up`.
 async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, registered_at: i64, cursor: Option<String>) {
+    match edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()).await {
+        Ok(caught) => tell(&edge, &socket, caught).await,
+        Err(failure) => {
+            tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
+            socket.outbox.close(Closing::Draining);
+        }
+    }
+}
+
+/// Sends what a session that was caught up before may have missed, if it is still here.
+pub fn tell_again(edge: &Arc<Edge>, user: UserId, session: SessionId, caught: Caught) {
+    if let Some(socket) = edge.hub.session(user, session) {
+        let edge = Arc::clone(edge);
+        tokio::spawn(async move { tell(&edge, &socket, caught).await });
+    }
+}
+
+async fn tell(edge: &Edge, socket: &Socket, caught: Caught) {
     #[derive(serde::Serialize)]
     struct CaughtUp {
         cursor: String,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
     }
-    let caught = match edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()).await {
-        Ok(caught) => caught,
-        Err(failure) => {
-            tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
-            return socket.outbox.close(Closing::Draining);
-        }
-    };
     let opener = Opener::new(&*edge.ports.keyring, socket.tenant);
     for row in caught.conversations {
         let conversation = row.conversation;
@@ -101,7 +114,7 @@ async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, regist
         }
     }
     let caught_up = CaughtUp { cursor: caught.cursor, reset: caught.reset };
-    socket.outbox.push(frames::push("caught_up", &caught_up), Worth::Durable);
+    socket.outbox.push_when_room(frames::push("caught_up", &caught_up)).await;
 }
 
 /// `bye` where the client may come back, then the close frame. Best effort: the peer may be gone.

@@ -46,8 +46,8 @@ async fn a_message_is_sealed_and_appended_for_its_owner() {
     assert_eq!((command.tenant, command.actor, command.conversation), (world.tenant, ada, conversation));
     let body = command.message_send.unwrap();
     assert_eq!((body.client_id, body.text), (client_id, Some(FakeKeys::sealed("hello"))));
-    assert_eq!(command.reply_to.unwrap().incarnation, world.edge.identity.incarnation);
-    assert_eq!(command.reply_to.unwrap().partition, world.edge.identity.partition);
+    assert_eq!(command.reply_to.unwrap().incarnation, world.identity.incarnation);
+    assert_eq!(command.reply_to.unwrap().partition, world.identity.partition);
     let records = world.log.records.lock().unwrap();
     let (topic, partition, key, _) = &records[0];
     assert_eq!((*topic, key), (topics::CONVERSATION_COMMANDS, &conversation.to_string()));

@@ -64,13 +64,13 @@ fn event(world: &World, conversation: ConversationId, position: i64, text: Bytes
 }
 
 fn marks(world: &World) -> Marks {
-    Marks { incarnation: world.edge.identity.incarnation, journal: "j".into(), marks: vec![] }
+    Marks { incarnation: world.identity.incarnation, journal: "j".into(), marks: vec![] }
 }
 
 #[test]
 fn an_event_reaches_its_recipients_once_each_and_nobody_else() {
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let (ada, eve, bob) = (world.user(), world.user(), world.user());
     let sockets = [socket(&world, ada), socket(&world, ada), socket(&world, eve), socket(&world, bob)];
     let conversation = ConversationId::generate();
@@ -92,7 +92,7 @@ fn an_event_reaches_its_recipients_once_each_and_nobody_else() {
 #[test]
 fn a_missing_key_holds_up_its_conversation_only_and_marks() {
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let ada = world.user();
     let socket = socket(&world, ada);
     let (first, second) = (ConversationId::generate(), ConversationId::generate());
@@ -117,7 +117,7 @@ fn a_missing_key_holds_up_its_conversation_only_and_marks() {
 #[test]
 fn a_key_that_never_comes_closes_the_sockets_instead_of_hiding_the_message() {
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let (ada, eve) = (world.user(), world.user());
     let (of_ada, of_eve) = (socket(&world, ada), socket(&world, eve));
     world.keys.missing.store(true, Relaxed);
@@ -134,7 +134,7 @@ fn a_key_that_never_comes_closes_the_sockets_instead_of_hiding_the_message() {
 #[test]
 fn what_cannot_be_read_closes_the_sockets_it_was_for() {
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let ada = world.user();
     for record in [Bytes::from_static(b"?"), event(&world, ConversationId::generate(), 1, Bytes::from_static(b"?"))] {
         let socket = socket(&world, ada);
@@ -147,7 +147,7 @@ fn what_cannot_be_read_closes_the_sockets_it_was_for() {
 #[test]
 fn typing_is_not_shown_to_the_one_who_types() {
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let (ada, eve) = (world.user(), world.user());
     let (typing, other, of_eve) = (socket(&world, ada), socket(&world, ada), socket(&world, eve));
     let conversation = ConversationId::generate();
@@ -174,7 +174,7 @@ fn typing_is_not_shown_to_the_one_who_types() {
 async fn who_was_told_of_something_finds_it_in_the_next_read() {
     use crate::gateway::seen::Scope;
     let world = World::new();
-    let deliveries = Deliveries::new(world.edge.clone());
+    let deliveries = world.deliveries();
     let (ada, eve) = (world.user(), world.user());
     let record = event(&world, ConversationId::generate(), 1, FakeKeys::sealed("x"));
     deliveries.handle(world.delivery(Some(record), &[ada]));

@@ -93,7 +93,7 @@ async fn a_backend_registers_users_and_gets_tokens_for_them() {
         assert_eq!((profile.external_id.as_str(), profile.name.as_deref()), ("ada/1", Some("Ada")));
         let mut delivery = world.delivery(None, &[]);
         delivery.reply = Some(crate::gateway::pending::tests::reply(command.reply_to.unwrap().reference));
-        crate::gateway::Deliveries::new(world.edge.clone()).handle(delivery);
+        world.deliveries().handle(delivery);
         world.keys.users.insert(user, world.tenant);
     };
     let (registered, ()) = tokio::join!(registering, sequencer);

@@ -13,11 +13,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::domain::{ConversationId, Timestamp};
 use crate::gateway::edge::Options;
 use crate::gateway::fakes::{FakeTokens, World};
 use crate::gateway::http::router;
-use crate::gateway::ports::Caught;
+use crate::gateway::outbox::Worth;
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -315,4 +315,37 @@ async fn draining_says_bye_and_takes_nobody_new() {
     let mut request = serve(&world).await.into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "tidings.v1.json".parse().unwrap());
     assert!(connect_async(request).await.unwrap_err().to_string().contains("503"));
+}
+
+#[tokio::test]
+async fn who_loses_its_claim_closes_every_socket_and_takes_nobody_until_the_next() {
+    let world = World::new();
+    let ada = world.user();
+    let mut client = Client::hello(&world, ada).await;
+    let data = json!({"conversation": ConversationId::generate(), "seq": 1});
+    client.send(json!({"id": 1, "type": "read", "data": data})).await;
+    until(|| world.log.len() == 1).await;
+    world.edge.lose();
+    let (frames, code) = client.closed().await;
+    assert_eq!((frames.last().unwrap()["type"].as_str(), code), (Some("bye"), 4001));
+    assert!(world.edge.pending.is_empty() && !world.edge.is_ready());
+
+    let mut client = Client::connect(&world).await;
+    client.send(json!({"id": 1, "type": "hello", "data": {"token": world.token(ada)}})).await;
+    let (frames, code) = client.closed().await;
+    assert_eq!((&frames[0]["data"]["code"], code), (&json!("unavailable"), 4001));
+    world.edge.begin(world.identity);
+    Client::hello(&world, ada).await;
+}
+
+#[tokio::test]
+async fn who_may_have_missed_something_is_caught_up_again() {
+    let world = World::new();
+    let ada = world.user();
+    let mut client = Client::connect(&world).await;
+    client.send(json!({"id": 1, "type": "hello", "data": {"token": world.token(ada)}})).await;
+    let session = client.next().await["data"]["session_id"].as_str().unwrap().parse().unwrap();
+    client.next().await;
+    tell_again(&world.edge, ada, session, Caught { cursor: "c2".into(), ..Caught::default() });
+    assert_eq!(client.next().await, json!({"type": "caught_up", "data": {"cursor": "c2"}}));
 }
