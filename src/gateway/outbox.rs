@@ -186,7 +186,20 @@ impl Outbox {
         }
     }
 
-    /// Waits until the socket is to be closed, for the one that is stuck in writing.
+    /// Waits until the socket is to be closed or is gone. For anybody, unlike the writer's [`Outbox::next`] and [`Outbox::closed`].
+    pub async fn ended(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if self.closing().is_some() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Waits until the socket is to be closed, for the writer that is stuck in writing.
     pub async fn closed(&self) -> Closing {
         loop {
             if let Some(closing) = self.closing() {

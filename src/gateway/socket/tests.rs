@@ -223,6 +223,29 @@ async fn a_flood_is_refused_then_closed() {
 }
 
 #[tokio::test]
+async fn a_flood_does_not_hold_up_others() {
+    // Refused for ever, so that the flood goes on while others are served.
+    let mut options = Options::new(8);
+    options.rate.refused_before_close = u32::MAX;
+    let world = World::with(options);
+    let mut other = Client::hello(&world, world.user()).await;
+    let (mut flood, mut refusals) = Client::hello(&world, world.user()).await.0.split();
+    let flooding = tokio::spawn(async move {
+        loop {
+            flood.send(Sent::text(r#"{"id":1,"type":"ping","data":{"x":"0123456789"}}"#)).await.unwrap();
+        }
+    });
+    let reading = tokio::spawn(async move { while let Some(Ok(_)) = refusals.next().await {} });
+    for id in 0..50 {
+        other.send(json!({"id": id, "type": "ping"})).await;
+        let answered = tokio::time::timeout(Duration::from_secs(1), other.next()).await;
+        assert_eq!(answered.ok(), Some(json!({"id": id, "type": "ok", "data": {}})));
+    }
+    assert!(!flooding.is_finished() && !reading.is_finished());
+    flooding.abort();
+}
+
+#[tokio::test]
 async fn a_token_that_ends_ends_the_socket_unless_it_is_refreshed() {
     let world = World::new();
     let ada = world.user();
@@ -348,4 +371,14 @@ async fn who_may_have_missed_something_is_caught_up_again() {
     client.next().await;
     tell_again(&world.edge, ada, session, Caught { cursor: "c2".into(), ..Caught::default() });
     assert_eq!(client.next().await, json!({"type": "caught_up", "data": {"cursor": "c2"}}));
+}
+
+fn serve_bytes<R: Future>(_: impl Fn(Registered, SplitSink<WebSocket, Message>, SplitStream<WebSocket>) -> R) -> usize {
+    size_of::<R>()
+}
+
+#[test]
+fn what_an_idle_socket_keeps_is_small() {
+    let bytes = serve_bytes(super::serve) + size_of::<Socket>() + size_of::<WebSocket>();
+    assert!(bytes <= 2_048, "{bytes} beside the read buffer");
 }
