@@ -149,7 +149,8 @@ async fn without_the_log_hello_is_unavailable_and_leaves_nothing() {
     assert!(world.edge.hub.is_empty());
 }
 
-#[tokio::test]
+// On one thread tasks start in the order in which they were spawned, and hide a wrong order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sends_are_appended_in_the_order_of_frames() {
     let world = World::new();
     let mut client = Client::hello(&world, world.user()).await;
