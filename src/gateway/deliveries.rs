@@ -22,7 +22,7 @@ use super::ports::{EventRow, Journal, OpenError};
 use super::shapes::{self, Opener};
 use crate::codec::records::{ConversationEvent, Delivery, Marks, Receipt, Signal};
 use crate::codec::{DecodeError, Record};
-use crate::domain::{ConversationId, SessionId, TenantId, Timestamp, UserId};
+use crate::domain::{ConversationId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use crate::log::{Fetched, ReadError, Records, topics};
 
 /// How long an event waits for its author's key.
@@ -65,19 +65,15 @@ struct Parked {
 /// Writes deliveries to sockets and replies to those who wait.
 pub struct Deliveries {
     edge: Arc<Edge>,
+    incarnation: IncarnationId,
     parked: Mutex<Parked>,
-    done_offset: AtomicI64,
+    done_offset: Arc<AtomicI64>,
 }
 
 impl Deliveries {
-    /// For the sockets of `edge`.
-    pub fn new(edge: Arc<Edge>) -> Self {
-        Self { edge, parked: Mutex::default(), done_offset: AtomicI64::new(-1) }
-    }
-
-    /// Deliveries before this offset are done with; -1 before the first.
-    pub fn done_offset(&self) -> i64 {
-        self.done_offset.load(Ordering::Acquire)
+    /// For the sockets of `edge`, while it is `incarnation`. Deliveries before `done_offset` are done with; that goes with the claim.
+    pub fn new(edge: Arc<Edge>, incarnation: IncarnationId, done_offset: Arc<AtomicI64>) -> Self {
+        Self { edge, incarnation, parked: Mutex::default(), done_offset }
     }
 
     /// Reads `records` until `shutdown`.
@@ -87,7 +83,7 @@ impl Deliveries {
     pub async fn run(&self, mut records: Records, shutdown: CancellationToken) -> Result<(), DeliveriesError> {
         let result = shutdown.run_until_cancelled(self.read(&mut records)).await;
         if let Some(Err(error)) = result {
-            self.edge.hub.close_all(Closing::Draining);
+            self.edge.lose();
             return Err(error);
         }
         Ok(())
@@ -135,7 +131,7 @@ impl Deliveries {
     }
 
     fn marks(&self, marks: Marks) {
-        if marks.incarnation != self.edge.identity.incarnation {
+        if marks.incarnation != self.incarnation {
             return;
         }
         let mut parked = self.lock();
@@ -150,7 +146,7 @@ impl Deliveries {
     /// Writes `delivery` to the sockets it is for, and its reply to whoever waits.
     pub fn handle(&self, delivery: Delivery) {
         // Meant for one who had this partition before.
-        if delivery.incarnation != self.edge.identity.incarnation {
+        if delivery.incarnation != self.incarnation {
             return;
         }
         let edge = &self.edge;

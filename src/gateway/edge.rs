@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth::Auth;
+use super::closing::Closing;
 use super::failure::Failure;
 use super::hub::Hub;
 use super::pending::Pending;
@@ -73,7 +75,7 @@ impl Options {
     }
 }
 
-/// Which gateway this is; fixed for the life of its claim.
+/// Which gateway incarnation this is, as long as its claim holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// One life of a gateway process.
@@ -105,8 +107,8 @@ pub struct Ports {
 pub struct Edge {
     /// Limits and times.
     pub options: Options,
-    /// Which gateway this is.
-    pub identity: Identity,
+    /// None before the first claim and after a lost one.
+    identity: ArcSwapOption<Identity>,
     /// How records are written.
     pub codec: &'static Codec,
     /// What it needs of others.
@@ -127,11 +129,11 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge of one gateway incarnation. It is not ready until [`Edge::set_ready`].
-    pub fn new(options: Options, identity: Identity, codec: &'static Codec, ports: Ports) -> Self {
+    /// The edge of one gateway process. It takes no work before [`Edge::begin`], and is not ready until [`Edge::set_ready`].
+    pub fn new(options: Options, codec: &'static Codec, ports: Ports) -> Self {
         Self {
             options,
-            identity,
+            identity: ArcSwapOption::empty(),
             codec,
             auth: Auth::new(ports.tokens.clone(), ports.reads.clone()),
             ports,
@@ -144,6 +146,28 @@ impl Edge {
         }
     }
 
+    /// From now on this process is `identity`, whose deliveries are being read.
+    pub fn begin(&self, identity: Identity) {
+        self.identity.store(Some(Arc::new(identity)));
+    }
+
+    /// The claim is lost: closes every socket, and tells all who wait that nobody will answer. Until [`Edge::begin`] nothing is taken.
+    pub fn lose(&self) {
+        self.identity.store(None);
+        self.hub.close_all(Closing::Draining);
+        self.pending.give_up();
+    }
+
+    /// Which incarnation this is now.
+    ///
+    /// # Errors
+    /// `unavailable` while it is none.
+    pub fn identity(&self) -> Result<Identity, Failure> {
+        let identity = self.identity.load();
+        let identity = identity.as_deref().copied();
+        identity.ok_or_else(|| Failure::unavailable("this gateway has no place at the moment; try again"))
+    }
+
     /// Whether `/readyz` says so.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
@@ -151,7 +175,7 @@ impl Edge {
 
     /// Whether this gateway takes work.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && !self.draining.is_cancelled()
+        self.ready.load(Ordering::Relaxed) && self.identity.load().is_some() && !self.draining.is_cancelled()
     }
 
     /// Takes no new sockets, closes those there are, spread over `time`, and waits until the last has said goodbye.
@@ -202,8 +226,8 @@ impl Edge {
         actor: UserId,
         encode: impl FnOnce(&Codec, ReplyTo) -> Result<Bytes, EncodeError>,
     ) -> Result<Done, Failure> {
+        let Identity { incarnation, partition } = self.identity()?;
         let mut waiting = self.pending.register(actor);
-        let Identity { incarnation, partition } = self.identity;
         let reply_to = ReplyTo { incarnation, partition, reference: waiting.reference };
         let value = encode(self.codec, reply_to).map_err(|error| not_encoded(&error))?;
         let appending = self.append(topic, key, &value)?;

@@ -289,6 +289,8 @@ impl CatchUp for FakeCatchUp {
         Ok(self.caught.lock().map(|caught| caught.clone()).unwrap_or_default())
     }
 
+    fn left(&self, _: &Session) {}
+
     fn marks(&self, marks: Marks) {
         self.marks.lock().expect("not poisoned").push(marks);
     }
@@ -323,6 +325,7 @@ impl Presence for FakePresence {
 /// An edge over fakes.
 pub struct World {
     pub edge: Arc<Edge>,
+    pub identity: Identity,
     pub reads: Arc<FakeReads>,
     pub keys: Arc<FakeKeys>,
     pub log: Arc<FakeLog>,
@@ -349,8 +352,9 @@ impl World {
             presence: Arc::new(FakePresence),
         };
         let identity = Identity { incarnation: IncarnationId::generate(), partition: 2 };
-        let edge = Arc::new(Edge::new(options, identity, Codec::builtin(), ports));
-        Self { edge, reads, keys, log, sessions, catch_up, tenant: TenantId::generate() }
+        let edge = Arc::new(Edge::new(options, Codec::builtin(), ports));
+        edge.begin(identity);
+        Self { edge, identity, reads, keys, log, sessions, catch_up, tenant: TenantId::generate() }
     }
 
     /// A user with a key.
@@ -373,14 +377,18 @@ impl World {
         change(&mut reply);
         let mut delivery = self.delivery(None, &[]);
         delivery.reply = Some(reply);
-        super::Deliveries::new(self.edge.clone()).handle(delivery);
+        self.deliveries().handle(delivery);
         command
+    }
+
+    pub fn deliveries(&self) -> super::Deliveries {
+        super::Deliveries::new(self.edge.clone(), self.identity.incarnation, Arc::default())
     }
 
     /// A delivery to this gateway.
     pub fn delivery(&self, record: Option<Bytes>, users: &[UserId]) -> Delivery {
         Delivery {
-            incarnation: self.edge.identity.incarnation,
+            incarnation: self.identity.incarnation,
             journal: crate::log::topics::CONVERSATION_JOURNAL.into(),
             partition: 3,
             next_offset: 10,

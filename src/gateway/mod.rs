@@ -5,6 +5,7 @@
 //! A push: [`deliveries`] opens and serializes an event once, [`hub`] finds the sockets, [`outbox`] holds what each has to write.
 //! Everything that comes from elsewhere stands in [`ports`].
 
+pub mod adapters;
 pub mod auth;
 pub mod closing;
 pub mod commands;

@@ -34,9 +34,17 @@ pub enum Next {
     Close(Closing),
 }
 
+#[derive(Debug)]
+struct Queued {
+    frame: Utf8Bytes,
+    worth: Worth,
+    /// What it counts for in the limit.
+    cost: usize,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    frames: VecDeque<(Utf8Bytes, Worth)>,
+    frames: VecDeque<Queued>,
     bytes: usize,
     ping: bool,
     closing: Option<Closing>,
@@ -84,12 +92,12 @@ impl Outbox {
             }
         }
         state.bytes += cost;
-        state.frames.push_back((frame, worth));
+        state.frames.push_back(Queued { frame, worth, cost });
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Queues a durable `frame` once half of the room is free, or all of it for a larger one. For what a client asked for itself: a
+    /// Queues a durable `frame` once less than half of the room is taken, or none for a very large one. For what a client asked for itself: a
     /// page of messages must not make it a slow consumer.
     pub async fn push_when_room(&self, frame: Utf8Bytes) {
         loop {
@@ -106,16 +114,17 @@ impl Outbox {
 
     /// Whether there is nothing left to wait for.
     fn push_if_room(&self, frame: &Utf8Bytes) -> bool {
-        let cost = cost(frame);
+        // A very large one counts for half of the room, so that what is pushed behind it still has some.
+        let cost = cost(frame).min(self.limit_bytes / 2);
         let mut state = self.lock();
         if state.closing.is_some() {
             return true;
         }
-        if state.bytes > 0 && state.bytes + cost > self.limit_bytes / 2 {
+        if state.bytes + cost > self.limit_bytes / 2 {
             return false;
         }
         state.bytes += cost;
-        state.frames.push_back((frame.clone(), Worth::Durable));
+        state.frames.push_back(Queued { frame: frame.clone(), worth: Worth::Durable, cost });
         drop(state);
         self.changed.notify_one();
         true
@@ -131,8 +140,9 @@ impl Outbox {
     pub fn push_first(&self, frame: Utf8Bytes) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.bytes += cost(&frame);
-            state.frames.push_front((frame, Worth::Durable));
+            let cost = cost(&frame);
+            state.bytes += cost;
+            state.frames.push_front(Queued { frame, worth: Worth::Durable, cost });
         }
         drop(state);
         self.changed.notify_one();
@@ -176,7 +186,20 @@ impl Outbox {
         }
     }
 
-    /// Waits until the socket is to be closed, for the one that is stuck in writing.
+    /// Waits until the socket is to be closed or is gone. For anybody, unlike the writer's [`Outbox::next`] and [`Outbox::closed`].
+    pub async fn ended(&self) {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            if self.closing().is_some() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Waits until the socket is to be closed, for the writer that is stuck in writing.
     pub async fn closed(&self) -> Closing {
         loop {
             if let Some(closing) = self.closing() {
@@ -199,8 +222,8 @@ impl State {
 
     fn drop_passing(&mut self) {
         let before = self.frames.len();
-        self.frames.retain(|(_, worth)| *worth == Worth::Durable);
-        self.bytes = self.frames.iter().map(|(frame, _)| cost(frame)).sum();
+        self.frames.retain(|queued| queued.worth == Worth::Durable);
+        self.bytes = self.frames.iter().map(|queued| queued.cost).sum();
         dropped(before - self.frames.len());
     }
 
@@ -211,9 +234,9 @@ impl State {
         let mut taken = Vec::new();
         let mut bytes = 0;
         while bytes < max_bytes {
-            let Some((frame, _)) = self.frames.pop_front() else { break };
-            bytes += cost(&frame);
-            taken.push(frame);
+            let Some(queued) = self.frames.pop_front() else { break };
+            bytes += queued.cost;
+            taken.push(queued.frame);
         }
         self.bytes -= bytes;
         if self.frames.is_empty() && self.frames.capacity() > KEPT_CAPACITY {

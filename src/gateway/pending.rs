@@ -51,6 +51,11 @@ impl Pending {
         }
     }
 
+    /// Tells all who wait that there will be no reply.
+    pub fn give_up(&self) {
+        self.waiting.clear();
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting.len()

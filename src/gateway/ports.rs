@@ -333,7 +333,10 @@ pub trait CatchUp: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be known any more; the client must connect again.
+    /// It may have to be told again later ([`super::socket::tell_again`]), until it has left.
     async fn catch_up(&self, session: &Session, registered_at: i64, cursor: Option<&str>) -> Result<Caught, Failure>;
+    /// The session is over, whether it was caught up or not.
+    fn left(&self, session: &Session);
     /// What a sequencer has seen. Comes after all deliveries that went before it.
     fn marks(&self, marks: Marks);
 }

@@ -361,7 +361,7 @@ mod tests {
     fn message() -> Value {
         json!({
             "conversation": CONVERSATION, "seq": 3, "position": 7, "sender": ADA,
-            "client_id": "04040404-0404-0404-0404-040404040404", "at": "2026-11-18T10:26:40.007Z", "text": "hello",
+            "client_id": "04040404-0404-0404-0404-040404040404", "at": "2026-11-18T11:06:40.007Z", "text": "hello",
             "attachments": [], "reply_to": 2, "thread": null, "mentions": ["all"], "edited_at": null, "deleted": false,
             "expires_at": null, "reactions": {},
         })
@@ -385,7 +385,7 @@ mod tests {
         let mut value = value(shape);
         assert_eq!(value["type"], kind);
         assert_eq!(value["position"], 7);
-        assert_eq!(value["at"], "2026-11-18T10:26:40.007Z");
+        assert_eq!(value["at"], "2026-11-18T11:06:40.007Z");
         assert_eq!((&value["actor"], &value["conversation"]), (&json!(ADA), &json!(CONVERSATION)));
         assert_eq!(value.as_object().map(|object| object.len()), Some(6));
         Ok(value["data"].take())
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn events_have_the_data_of_the_protocol() {
-        let members: Vec<_> = (0..150).map(|n| MemberRole { user: UserId::from_bytes([n; 16]), role: Role::Member });
+        let members = (0..150).map(|n| MemberRole { user: UserId::from_bytes([n; 16]), role: Role::Member });
         let members: Vec<_> = members.collect();
         let name = Some(FakeKeys::sealed("team"));
         let created = ConversationCreated { kind: ConversationKind::Group, name, members: members.clone() };
@@ -449,7 +449,7 @@ mod tests {
             "conversation": CONVERSATION, "kind": "group", "name": "team", "picture": null, "members_count": 2,
             "last_position": 7, "last_seq": 3, "last_message": message(), "read_seq": 1, "unread": 2,
             "mentions_unread": 1, "muted_until": null, "pinned": false, "archived": false, "role": "owner",
-            "joined_at": "2026-11-18T10:26:40.007Z",
+            "joined_at": "2026-11-18T11:06:40.007Z",
         });
         assert_eq!(opener.conversation(row.clone()).map(value), Ok(expected.clone()));
         let mut left = expected;
@@ -482,7 +482,7 @@ mod tests {
         assert_eq!(shown(row(PresenceStatus::Invisible, None)), json!({"user": ADA, "status": "offline"}));
         assert_eq!(
             shown(row(PresenceStatus::Away, Some(AT))),
-            json!({"user": ADA, "status": "away", "last_seen": "2026-11-18T10:26:40.007Z"})
+            json!({"user": ADA, "status": "away", "last_seen": "2026-11-18T11:06:40.007Z"})
         );
     }
 

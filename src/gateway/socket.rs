@@ -11,16 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::closing::Closing;
 use super::edge::Edge;
 use super::frames;
 use super::hub::Socket;
-use super::outbox::Worth;
+use super::ports::Caught;
 use super::shapes::Opener;
 use crate::codec::records::Session;
+use crate::domain::{SessionId, UserId};
 use hello::Greeted;
 
 /// For the peer to take what a closing socket still has to say, and to close its side.
@@ -37,58 +38,70 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.edge.hub.remove(&self.socket);
         self.socket.outbox.abandon();
+        self.edge.ports.catch_up.left(&self.session);
         self.edge.ports.sessions.unregister(&self.session);
         self.edge.ports.presence.disconnected(&self.session);
     }
 }
 
-/// Serves `socket` until it ends.
+/// Greets `socket`, and serves it in a task of its own until it ends: the greeting's memory is not kept for the idle.
 pub async fn run(edge: Arc<Edge>, mut socket: WebSocket) {
-    let greeted = match hello::greet(&edge, &mut socket).await {
-        Ok(greeted) => greeted,
-        Err(closing) => {
-            if let Some(closing) = closing {
-                part(&mut socket, closing).await;
-            }
-            return;
+    match hello::greet(&edge, &mut socket).await {
+        Ok(Greeted { registered, registered_at, cursor }) => {
+            let (welcomed, session) = (Arc::clone(&registered.socket), registered.session.clone());
+            tokio::spawn(catch_up(Arc::clone(&edge), welcomed, session, registered_at, cursor));
+            let (sink, stream) = socket.split();
+            edge.sockets.spawn(serve(registered, sink, stream));
         }
-    };
-    let Greeted { registered, registered_at, cursor } = greeted;
-    let _catching_up = AbortOnDropHandle::new(tokio::spawn(catch_up(
-        Arc::clone(&edge),
-        Arc::clone(&registered.socket),
-        registered.session.clone(),
-        registered_at,
-        cursor,
-    )));
-    let (mut sink, mut stream) = socket.split();
-    let mut reader = reader::Reader::new(&edge, &registered.socket);
+        Err(Some(closing)) => part(&mut socket, closing).await,
+        Err(None) => {}
+    }
+}
+
+/// Reads and writes until either ends.
+async fn serve(registered: Registered, mut sink: SplitSink<WebSocket, Message>, mut stream: SplitStream<WebSocket>) {
+    let mut reader = reader::Reader::new(&registered.edge, &registered.socket);
     let closed_by_us = tokio::select! {
         () = reader.run(&mut stream) => false,
         closed = writer::run(&registered.socket.outbox, &mut sink) => closed,
     };
     let heard_too_much = reader.heard_too_much();
-    drop(registered);
+    drop((reader, registered));
     if closed_by_us {
-        linger(&mut stream, heard_too_much).await;
+        Box::pin(linger(&mut stream, heard_too_much)).await;
     }
 }
 
 /// Sends what changed since the client's cursor, then `caught_up`.
 async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, registered_at: i64, cursor: Option<String>) {
+    let caught = tokio::select! {
+        caught = edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()) => caught,
+        () = socket.outbox.ended() => return,
+    };
+    match caught {
+        Ok(caught) => tell(&edge, &socket, caught).await,
+        Err(failure) => {
+            tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
+            socket.outbox.close(Closing::Draining);
+        }
+    }
+}
+
+/// Sends what a session that was caught up before may have missed, if it is still here.
+pub fn tell_again(edge: &Arc<Edge>, user: UserId, session: SessionId, caught: Caught) {
+    if let Some(socket) = edge.hub.session(user, session) {
+        let edge = Arc::clone(edge);
+        tokio::spawn(async move { tell(&edge, &socket, caught).await });
+    }
+}
+
+async fn tell(edge: &Edge, socket: &Socket, caught: Caught) {
     #[derive(serde::Serialize)]
     struct CaughtUp {
         cursor: String,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         reset: bool,
     }
-    let caught = match edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()).await {
-        Ok(caught) => caught,
-        Err(failure) => {
-            tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
-            return socket.outbox.close(Closing::Draining);
-        }
-    };
     let opener = Opener::new(&*edge.ports.keyring, socket.tenant);
     for row in caught.conversations {
         let conversation = row.conversation;
@@ -101,7 +114,7 @@ async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, regist
         }
     }
     let caught_up = CaughtUp { cursor: caught.cursor, reset: caught.reset };
-    socket.outbox.push(frames::push("caught_up", &caught_up), Worth::Durable);
+    socket.outbox.push_when_room(frames::push("caught_up", &caught_up)).await;
 }
 
 /// `bye` where the client may come back, then the close frame. Best effort: the peer may be gone.

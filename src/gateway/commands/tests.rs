@@ -1,1 +1,231 @@
+//! The dispatcher over fakes: what is asked of whom, and what is answered.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::*;
+use crate::codec::records::Signal;
+use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::{ErrorCode, Timestamp};
+use crate::gateway::fakes::{FakeKeys, World};
+use crate::gateway::ports::{Membership, MessageRow};
+use crate::log::{partition_of, topics};
+
+fn context(world: &World, user: UserId) -> Context {
+    Context { tenant: world.tenant, user, socket: None, reads: Arc::new(Semaphore::new(1)) }
+}
+
+fn start(world: &World, user: UserId, kind: &str, data: Value) -> JoinHandle<Result<Value, Failure>> {
+    let data = serde_json::value::to_raw_value(&data).unwrap();
+    let command = Command::parse(kind, &data);
+    let (edge, context) = (world.edge.clone(), context(world, user));
+    tokio::spawn(async move {
+        let reply = command?.run(edge, context).await?;
+        Ok(serde_json::from_str(&reply).unwrap())
+    })
+}
+
+async fn refused(world: &World, user: UserId, kind: &str, data: Value) -> ErrorCode {
+    start(world, user, kind, data).await.unwrap().unwrap_err().code
+}
+
+#[tokio::test]
+async fn a_message_is_sealed_and_appended_for_its_owner() {
+    let world = World::new();
+    let (ada, conversation) = (world.user(), ConversationId::generate());
+    let client_id = Uuid::now_v7();
+    let data = json!({"conversation": conversation, "client_id": client_id, "text": "hello", "mentions": ["all", ada]});
+    let sending = start(&world, ada, "message.send", data);
+    let command = world.answer(0, |reply| reply.duplicate = true).await;
+    let expected = json!({"seq": 3, "position": 7, "at": "1970-01-01T00:00:00.000Z", "duplicate": true});
+    assert_eq!(sending.await.unwrap(), Ok(expected));
+
+    assert_eq!((command.tenant, command.actor, command.conversation), (world.tenant, ada, conversation));
+    let body = command.message_send.unwrap();
+    assert_eq!((body.client_id, body.text), (client_id, Some(FakeKeys::sealed("hello"))));
+    assert_eq!(command.reply_to.unwrap().incarnation, world.identity.incarnation);
+    assert_eq!(command.reply_to.unwrap().partition, world.identity.partition);
+    let records = world.log.records.lock().unwrap();
+    let (topic, partition, key, _) = &records[0];
+    assert_eq!((*topic, key), (topics::CONVERSATION_COMMANDS, &conversation.to_string()));
+    assert_eq!(*partition, partition_of(key.as_bytes(), 8));
+}
+
+#[tokio::test]
+async fn what_is_no_message_never_reaches_the_log() {
+    let world = World::new();
+    let ada = world.user();
+    let good = json!({"conversation": ConversationId::generate(), "client_id": Uuid::now_v7(), "text": "x"});
+    let cases = [
+        (json!({"text": null}), ErrorCode::BadRequest),
+        (json!({"text": ""}), ErrorCode::BadRequest),
+        (json!({"text": 7}), ErrorCode::BadRequest),
+        (json!({"text": "x".repeat(20_001)}), ErrorCode::TooLarge),
+        (json!({"conversation": "cnv_x"}), ErrorCode::BadRequest),
+        (json!({"conversation": ada}), ErrorCode::BadRequest),
+        (json!({"client_id": Uuid::nil()}), ErrorCode::BadRequest),
+        (json!({"client_id": Uuid::now_v7().simple().to_string()}), ErrorCode::BadRequest),
+        (json!({"client_id": format!("{{{}}}", Uuid::now_v7())}), ErrorCode::BadRequest),
+        (json!({"reply_to": 0}), ErrorCode::BadRequest),
+        (json!({"reply_to": 1.5}), ErrorCode::BadRequest),
+        (json!({"mentions": ["everybody"]}), ErrorCode::BadRequest),
+        (json!({"mentions": vec!["all"; 101]}), ErrorCode::TooLarge),
+        (json!({"attachments": [{"id": "att_x"}]}), ErrorCode::BadRequest),
+        (json!({"location": {"lat": 1, "lon": 2}}), ErrorCode::BadRequest),
+        (json!({"expires_in_ms": 5}), ErrorCode::BadRequest),
+    ];
+    for (change, code) in cases {
+        let mut data = good.clone();
+        data.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        assert_eq!(refused(&world, ada, "message.send", data).await, code, "{change:.60}");
+    }
+    for data in [json!([]), json!("x"), json!(7)] {
+        assert_eq!(refused(&world, ada, "message.send", data).await, ErrorCode::BadRequest);
+    }
+    assert_eq!(world.log.len(), 0);
+}
+
+#[tokio::test]
+async fn a_direct_conversation_has_the_id_of_its_two_users() {
+    let world = World::new();
+    let (ada, eve) = (world.user(), world.user());
+    let data = json!({"kind": "direct", "members": [eve, ada, eve], "client_id": Uuid::now_v7()});
+    let creating = start(&world, ada, "conversation.create", data);
+    world.answer(0, |reply| reply.position = 1).await;
+    let conversation = ConversationId::direct(eve, ada);
+    let expected = json!({"conversation": conversation, "position": 1, "duplicate": false});
+    assert_eq!(creating.await.unwrap(), Ok(expected));
+    for (members, name) in [(vec![], None), (vec![ada], None), (vec![eve, world.user()], None), (vec![eve], Some("x"))]
+    {
+        let data = json!({"kind": "direct", "members": members, "name": name, "client_id": Uuid::now_v7()});
+        assert_eq!(refused(&world, ada, "conversation.create", data).await, ErrorCode::BadRequest);
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_group_is_sealed() {
+    let world = World::new();
+    let (ada, client_id) = (world.user(), Uuid::now_v7());
+    let data = json!({"kind": "group", "members": [], "name": "team", "client_id": client_id});
+    let creating = start(&world, ada, "conversation.create", data);
+    let command = world.answer(0, |_| ()).await;
+    assert_eq!(command.conversation, ConversationId::group(ada, client_id));
+    assert_eq!(command.conversation_create.unwrap().name, Some(FakeKeys::sealed("team")));
+    assert!(creating.await.unwrap().is_ok());
+    let data = json!({"kind": "group", "members": [], "name": "x".repeat(257), "client_id": client_id});
+    assert_eq!(refused(&world, ada, "conversation.create", data).await, ErrorCode::TooLarge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_just_registered_is_waited_for_and_a_stranger_is_not_found() {
+    let world = World::new();
+    let (ada, late, stranger) = (world.user(), UserId::generate(), UserId::generate());
+    world.keys.users.insert(stranger, TenantId::generate());
+    let data = json!({"conversation": ConversationId::generate(), "users": [late]});
+    let adding = start(&world, ada, "member.add", data);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(world.log.len(), 0);
+    world.keys.users.insert(late, world.tenant);
+    world.answer(0, |_| ()).await;
+    assert_eq!(adding.await.unwrap(), Ok(json!({"position": 7, "duplicate": false})));
+
+    let data = json!({"conversation": ConversationId::generate(), "users": [late, stranger]});
+    let failure = start(&world, ada, "member.add", data).await.unwrap().unwrap_err();
+    assert_eq!(failure.code, ErrorCode::NotFound);
+    assert!(failure.message.contains(&stranger.to_string()) && !failure.message.contains(&late.to_string()));
+    let many: Vec<_> = (0..1_001).map(|_| UserId::generate()).collect();
+    let data = json!({"conversation": ConversationId::generate(), "users": many});
+    assert_eq!(refused(&world, ada, "member.add", data).await, ErrorCode::TooLarge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_it_is_unavailable() {
+    let world = World::new();
+    let ada = world.user();
+    let data = json!({"conversation": ConversationId::generate(), "seq": 1});
+    assert_eq!(refused(&world, ada, "read", data.clone()).await, ErrorCode::Unavailable);
+    assert_eq!(world.log.len(), 1);
+    world.log.failing.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(refused(&world, ada, "read", data.clone()).await, ErrorCode::Unavailable);
+    world.log.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(refused(&world, ada, "read", data).await, ErrorCode::Unavailable);
+    assert!(world.edge.pending.is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_owner_is_handed_on() {
+    let world = World::new();
+    let ada = world.user();
+    let leaving = start(&world, ada, "conversation.leave", json!({"conversation": ConversationId::generate()}));
+    world
+        .answer(0, |reply| {
+            reply.code = Some("not_a_member".into());
+            reply.message = "no".into();
+        })
+        .await;
+    assert_eq!(leaving.await.unwrap(), Err(Failure::new(ErrorCode::NotAMember, "no")));
+}
+
+#[tokio::test]
+async fn typing_is_a_signal_and_answered_at_once() {
+    let world = World::new();
+    let (ada, conversation) = (world.user(), ConversationId::generate());
+    let reply = start(&world, ada, "typing", json!({"conversation": conversation, "active": true})).await.unwrap();
+    assert_eq!(reply, Ok(json!({})));
+    let signal: Signal = world.log.record(0).await;
+    assert_eq!((signal.conversation, signal.actor, signal.active), (conversation, ada, true));
+    assert_eq!(world.log.records.lock().unwrap()[0].0, topics::CONVERSATION_SIGNALS);
+}
+
+#[tokio::test]
+async fn history_shows_what_is_missing_as_removed() {
+    let world = World::new();
+    let (ada, eve, conversation) = (world.user(), world.user(), ConversationId::generate());
+    let membership =
+        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 3, last_position: 5 };
+    world.reads.memberships.insert((conversation, ada), membership);
+    world.reads.memberships.insert((conversation, eve), Membership { role: None, ..membership });
+    let row = |seq| MessageRow {
+        seq,
+        position: seq + 1,
+        sender: ada,
+        client_id: Uuid::nil(),
+        at: Timestamp(0),
+        causation: Default::default(),
+        text: Some(FakeKeys::sealed("x")),
+        reply_to: None,
+        thread: None,
+        mentions: vec![],
+    };
+    world.reads.messages.insert(conversation, vec![row(1), row(3)]);
+    let page = start(&world, ada, "history", json!({"conversation": conversation, "limit": 2})).await.unwrap().unwrap();
+    assert_eq!(page["messages"][0]["seq"], 3);
+    assert_eq!(page["messages"][1], json!({"conversation": conversation, "seq": 2, "deleted": true}));
+    assert_eq!((&page["has_more"], page["messages"].as_array().unwrap().len()), (&json!(true), 2));
+
+    assert_eq!(refused(&world, eve, "history", json!({"conversation": conversation})).await, ErrorCode::NotAMember);
+    let other = json!({"conversation": ConversationId::generate()});
+    assert_eq!(refused(&world, ada, "history", other).await, ErrorCode::NotFound);
+    let both = json!({"conversation": conversation, "before_seq": 1, "after_seq": 1});
+    assert_eq!(refused(&world, ada, "history", both).await, ErrorCode::BadRequest);
+    for limit in [json!(0), json!(-1), json!("x")] {
+        let data = json!({"conversation": conversation, "limit": limit});
+        assert_eq!(refused(&world, ada, "history", data).await, ErrorCode::BadRequest);
+    }
+}
+
+#[tokio::test]
+async fn every_command_of_the_protocol_is_known() {
+    let world = World::new();
+    let ada = world.user();
+    for kind in NOT_YET {
+        let failure = start(&world, ada, kind, json!({})).await.unwrap().unwrap_err();
+        assert_eq!(failure, Failure::bad_request(format!("{kind} is not supported by this server yet")));
+        assert!(!Command::NAMES.contains(kind));
+    }
+    let failure = start(&world, ada, "message.sing", json!({})).await.unwrap().unwrap_err();
+    assert_eq!(failure.message, "unknown command type \"message.sing\"");
+}

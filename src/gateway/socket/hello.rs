@@ -110,11 +110,12 @@ fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), Failure
 }
 
 async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greeted, Failure> {
+    let identity = edge.identity()?;
     let session = Session {
         tenant: claims.tenant,
         user: claims.user,
         session: SessionId::generate(),
-        incarnation: edge.identity.incarnation,
+        incarnation: identity.incarnation,
         device: data.device_id,
         started_at: Timestamp::now(),
     };
@@ -127,6 +128,10 @@ async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greete
     let registered_at = tokio::time::timeout(edge.options.command_timeout, registering)
         .await
         .unwrap_or_else(|_| Err(Failure::unavailable("the session could not be registered in time; try again")))?;
+    // Whoever lost the claim meanwhile has closed the sockets it knew, perhaps not this one.
+    if edge.identity()? != identity {
+        return Err(Failure::unavailable("this gateway has another place by now; connect again"));
+    }
     edge.ports.presence.connected(&registered.session);
     // A cursor that is too long is none of ours, so it is not honoured.
     let cursor = data.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES);

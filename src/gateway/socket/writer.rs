@@ -19,7 +19,7 @@ where
             Next::Frames(frames) => frames.into_iter().map(Message::Text).collect(),
             Next::Ping => vec![Message::Ping(Default::default())],
             Next::Close(closing) => {
-                say_goodbye(sink, closing).await;
+                Box::pin(say_goodbye(sink, closing)).await;
                 return true;
             }
         };

@@ -1,0 +1,5 @@
+//! The real things behind [`super::ports`].
+
+mod keys;
+
+pub use keys::Keys;
