@@ -3,4 +3,5 @@
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
 pub mod codec;
+pub mod config;
 pub mod domain;
