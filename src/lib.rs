@@ -4,8 +4,6 @@
 
 pub mod codec;
 pub mod config;
-pub mod crypto;
-pub mod dev;
 pub mod domain;
 pub mod gateway;
 pub mod log;
