@@ -4,6 +4,8 @@
 
 pub mod codec;
 pub mod config;
+pub mod crypto;
+pub mod dev;
 pub mod domain;
 pub mod gateway;
 pub mod log;

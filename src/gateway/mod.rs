@@ -3,10 +3,12 @@
 //! A frame: [`socket`] reads it, [`frames`] takes its envelope, [`rate`] lets it pass, [`commands`] checks its `data` and either reads the
 //! views or asks the owner ([`edge::Edge::ask_conversation`]); the reply comes back through [`deliveries`] to [`pending`].
 //! A push: [`deliveries`] opens and serializes an event once, [`hub`] finds the sockets, [`outbox`] holds what each has to write.
-//! Everything that comes from elsewhere stands in [`ports`].
+//! Being one of many: [`claim`] holds this gateway's partition of deliveries, [`catch_up`] says when a session has missed nothing,
+//! [`presence`] who is there. Everything that comes from elsewhere stands in [`ports`].
 
-pub mod adapters;
 pub mod auth;
+pub mod catch_up;
+pub mod claim;
 pub mod closing;
 pub mod commands;
 pub mod deliveries;
@@ -21,6 +23,7 @@ pub mod listener;
 pub mod outbox;
 pub mod pending;
 pub mod ports;
+pub mod presence;
 pub mod rate;
 pub mod seen;
 pub mod shapes;

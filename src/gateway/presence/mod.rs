@@ -1,0 +1,3 @@
+//! Who shows what.
+
+pub mod keys;
