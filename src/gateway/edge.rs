@@ -19,6 +19,8 @@ use super::rate::Rate;
 use super::seen::Seen;
 use crate::codec::records::{ConversationCommand, Reply, ReplyTo, Signal, UserCommand};
 use crate::codec::{Codec, EncodeError};
+use crate::config;
+use crate::domain::conversation::MAX_USERS_A_COMMAND;
 use crate::domain::decision::Done;
 use crate::domain::{ErrorCode, IncarnationId, UserId};
 use crate::log::{AppendError, partition_of, topics};
@@ -31,6 +33,8 @@ const GOODBYES: Duration = Duration::from_secs(3);
 pub struct Options {
     /// Partitions of every topic of conversations and users.
     pub partitions: i32,
+    /// The most sockets at a time; further upgrades are `unavailable`. The listener counts connections only until they are upgraded.
+    pub max_sockets: usize,
     /// The largest frame a client may send.
     pub max_frame_bytes: usize,
     /// What may wait for one socket.
@@ -53,6 +57,12 @@ pub struct Options {
     pub frames_in_flight: usize,
     /// The most bytes of a message's text.
     pub message_text_bytes: usize,
+    /// The most bytes of a conversation's name.
+    pub name_bytes: usize,
+    /// The most users one command may name.
+    pub members_per_command: usize,
+    /// The most users one socket may watch.
+    pub watched_users: usize,
 }
 
 impl Options {
@@ -60,6 +70,7 @@ impl Options {
     pub const fn new(partitions: i32) -> Self {
         Self {
             partitions,
+            max_sockets: 100_000,
             max_frame_bytes: 65_536,
             outbox_bytes: 1_048_576,
             read_buffer_bytes: 2_048,
@@ -71,6 +82,34 @@ impl Options {
             reads_in_flight: 8,
             frames_in_flight: 1_000,
             message_text_bytes: 20_000,
+            name_bytes: 256,
+            members_per_command: MAX_USERS_A_COMMAND,
+            watched_users: 200,
+        }
+    }
+
+    /// As configured, for an installation with `partitions` a topic.
+    pub fn configured(gateway: &config::Gateway, limits: &config::Limits, partitions: i32) -> Self {
+        Self {
+            max_sockets: gateway.max_connections,
+            max_frame_bytes: gateway.max_frame_bytes,
+            outbox_bytes: gateway.outbox_bytes,
+            read_buffer_bytes: gateway.read_buffer_bytes,
+            max_body_bytes: gateway.max_body_bytes,
+            hello_timeout: gateway.hello_timeout,
+            ping_interval: gateway.ping_interval,
+            command_timeout: gateway.command_timeout,
+            rate: Rate {
+                per_second: limits.commands_per_second,
+                burst: limits.commands_burst,
+                refused_before_close: limits.refused_before_close,
+            },
+            reads_in_flight: limits.reads_in_flight,
+            message_text_bytes: limits.message_text_bytes,
+            name_bytes: limits.name_bytes,
+            members_per_command: limits.members_per_command,
+            watched_users: limits.watched_users,
+            ..Self::new(partitions)
         }
     }
 }

@@ -335,7 +335,7 @@ pub trait CatchUp: Send + Sync {
     /// If it cannot be known any more; the client must connect again.
     /// It may have to be told again later ([`super::socket::tell_again`]), until it has left.
     async fn catch_up(&self, session: &Session, registered_at: i64, cursor: Option<&str>) -> Result<Caught, Failure>;
-    /// The session is over, whether it was caught up or not.
+    /// The session is over, whether it was caught up or not, or never even began to.
     fn left(&self, session: &Session);
     /// What a sequencer has seen. Comes after all deliveries that went before it.
     fn marks(&self, marks: Marks);
@@ -357,7 +357,7 @@ pub struct PresenceRow {
 pub trait Presence: Send + Sync {
     /// A socket said `hello`.
     fn connected(&self, session: &Session);
-    /// A socket ended.
+    /// A socket ended; perhaps before it was [`Presence::connected`].
     fn disconnected(&self, session: &Session);
     /// What this socket shows.
     async fn set(&self, socket: &Arc<Socket>, status: PresenceStatus) -> Result<(), Failure>;

@@ -13,9 +13,6 @@ use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Place;
 
-/// The most bytes of a name.
-const MAX_NAME_BYTES: usize = 256;
-
 #[derive(Deserialize)]
 pub struct Data {
     kind: ConversationKind,
@@ -32,8 +29,8 @@ struct Created {
 }
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    check_count("members", &data.members, 0)?;
-    check_name(data.name.as_deref())?;
+    check_count(edge, "members", &data.members, 0)?;
+    check_name(data.name.as_deref(), edge.options.name_bytes)?;
     let conversation = conversation_id(context.user, &data)?;
     check_users(edge, context, &data.members).await?;
     let body = CreateConversation { kind: data.kind, members: data.members, name: None, client_id: data.client_id.0 };
@@ -49,11 +46,11 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     Ok(json(&Created { conversation, position: done.position, duplicate: done.duplicate }))
 }
 
-fn check_name(name: Option<&str>) -> Result<(), Failure> {
+fn check_name(name: Option<&str>, max_bytes: usize) -> Result<(), Failure> {
     match name {
         Some("") => Err(Failure::bad_request("name must not be empty; leave it out")),
-        Some(name) if name.len() > MAX_NAME_BYTES => {
-            Err(Failure::too_large(format!("name must have at most {MAX_NAME_BYTES} bytes")))
+        Some(name) if name.len() > max_bytes => {
+            Err(Failure::too_large(format!("name must have at most {max_bytes} bytes")))
         }
         _ => Ok(()),
     }

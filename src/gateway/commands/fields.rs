@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
 use super::Context;
-use crate::domain::conversation::MAX_USERS_A_COMMAND;
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
@@ -49,15 +48,14 @@ pub struct OfMembers {
     pub users: Vec<UserId>,
 }
 
-/// At least one, and at most as many as the protocol allows.
-pub fn check_count(field: &str, users: &[UserId], least: usize) -> Result<(), Failure> {
+/// At least `least`, and at most as many as the installation allows.
+pub fn check_count(edge: &Edge, field: &str, users: &[UserId], least: usize) -> Result<(), Failure> {
+    let most = edge.options.members_per_command;
     if users.len() < least {
         return Err(Failure::bad_request(format!("{field} must name at least {least}")));
     }
-    if users.len() > MAX_USERS_A_COMMAND {
-        return Err(Failure::too_large(format!(
-            "{field} must name at most {MAX_USERS_A_COMMAND}; send several commands"
-        )));
+    if users.len() > most {
+        return Err(Failure::too_large(format!("{field} must name at most {most}; send several commands")));
     }
     Ok(())
 }

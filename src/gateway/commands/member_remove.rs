@@ -8,7 +8,7 @@ use crate::gateway::edge::Edge;
 pub type Data = OfMembers;
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    check_count("users", &data.users, 1)?;
+    check_count(edge, "users", &data.users, 1)?;
     let command = Command::RemoveMembers(Users { users: data.users });
     edge.ask_conversation(context.command(data.conversation, command)).await.map(changed)
 }

@@ -9,9 +9,6 @@ use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::PresenceRow;
 use crate::gateway::shapes::Presence;
 
-/// The most users one socket watches.
-const MAX_WATCHED: usize = 200;
-
 #[derive(Deserialize)]
 pub struct Data {
     users: Vec<UserId>,
@@ -21,8 +18,9 @@ impl Data {
     /// The users who are of the tenant. One who is not, or not any more, is left out: a contact that was erased must not end the
     /// watch of all others.
     pub fn known(self, edge: &Edge, context: &Context) -> Result<Vec<UserId>, Failure> {
-        if self.users.len() > MAX_WATCHED {
-            return Err(Failure::too_large(format!("at most {MAX_WATCHED} users can be watched")));
+        let most = edge.options.watched_users;
+        if self.users.len() > most {
+            return Err(Failure::too_large(format!("at most {most} users can be watched")));
         }
         let mut users = self.users;
         users.retain(|user| edge.ports.keyring.tenant_of(*user) == Some(context.tenant));

@@ -55,6 +55,7 @@ fn event(world: &World, conversation: ConversationId, position: i64, text: Bytes
         epoch: 0,
         partition: 3,
         index: position,
+        last_seq: position,
         conversation_created: None,
         message_sent: Some(sent),
         member_joined: None,

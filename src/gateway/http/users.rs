@@ -61,7 +61,6 @@ pub async fn put(
 #[derive(Serialize)]
 struct Token {
     access_token: String,
-    expires_in_ms: u64,
 }
 
 /// `POST /v1/users/{id}/tokens`.
@@ -86,5 +85,5 @@ pub async fn tokens(
         return Err(Failure::not_found("there is no such user").into());
     }
     let access_token = edge.ports.tokens.mint(tenant, user, Duration::from_millis(ttl_ms))?;
-    Ok(ok(json(&Token { access_token, expires_in_ms: ttl_ms })))
+    Ok(ok(json(&Token { access_token })))
 }

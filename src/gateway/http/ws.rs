@@ -25,6 +25,10 @@ pub async fn upgrade(State(http): State<Http>, upgrade: Result<WebSocketUpgrade,
     if edge.draining.is_cancelled() {
         return Err(Failure::unavailable("this gateway is stopping; connect again").into());
     }
+    if edge.sockets.len() >= edge.options.max_sockets {
+        metrics::counter!("tidings_gateway_upgrades_refused_total").increment(1);
+        return Err(Failure::unavailable("this gateway has no room for another socket; connect again").into());
+    }
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         return Err(Failure::bad_request(format!("offer the subprotocol {SUBPROTOCOL}")).into());

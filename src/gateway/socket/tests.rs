@@ -383,3 +383,16 @@ fn what_an_idle_socket_keeps_is_small() {
     let bytes = serve_bytes(super::serve) + size_of::<Socket>() + size_of::<WebSocket>();
     assert!(bytes <= 2_048, "{bytes} beside the read buffer");
 }
+
+#[tokio::test]
+async fn there_are_only_so_many_sockets() {
+    let world = World::with(Options { max_sockets: 1, ..Options::new(8) });
+    let client = Client::hello(&world, world.user()).await;
+    until(|| world.edge.sockets.len() == 1).await;
+    let mut request = serve(&world).await.into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "tidings.v1.json".parse().unwrap());
+    assert!(connect_async(request).await.unwrap_err().to_string().contains("503"));
+    drop(client);
+    until(|| world.edge.sockets.is_empty()).await;
+    Client::hello(&world, world.user()).await;
+}
