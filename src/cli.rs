@@ -1,8 +1,14 @@
 //! The command line: an index of what the binary can do.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble::{self, Installation, Roles};
+use crate::config::{Config, Format};
+use crate::gateway::listener;
 
 /// An event-sourced messaging backend on Kafka and Postgres.
 #[derive(Debug, Parser)]
@@ -47,8 +53,6 @@ pub enum Command {
     /// Set up and look after an installation
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Chat in the terminal
-    Chat(crate::chat::Args),
     /// Exit 0 if a server answers at URL, such as http://127.0.0.1:8080/readyz
     Healthcheck {
         /// What to ask
@@ -96,4 +100,107 @@ pub enum AdminCommand {
     DeadLetters(Settings),
     /// Print the defaults of every setting, documented
     Config,
+}
+
+/// Does it.
+///
+/// # Errors
+/// What went wrong, to be shown to the person who asked.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    // Both TLS stacks in the tree (rustls for us, and in the HTTP client) use this provider. It fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match cli.command {
+        Command::Gateway(settings) => roles(&settings, Roles { gateway: true, ..Roles::NONE }).await,
+        Command::Sequencer(settings) => roles(&settings, Roles { sequencer: true, ..Roles::NONE }).await,
+        Command::Projector(settings) => roles(&settings, Roles { projector: true, ..Roles::NONE }).await,
+        Command::Publisher(settings) => roles(&settings, Roles { publisher: true, ..Roles::NONE }).await,
+        Command::All(settings) => roles(&settings, Roles::ALL).await,
+        Command::Dev(args) => crate::admin::dev::run(args).await,
+        Command::Admin(command) => admin(command).await,
+        Command::Healthcheck { url } => healthcheck(&url).await,
+    }
+}
+
+impl Settings {
+    /// The configuration that these settings make, with the log started as it says.
+    ///
+    /// # Errors
+    /// If the configuration is refused.
+    pub fn load(&self) -> anyhow::Result<Config> {
+        let config = Config::load(self.config.as_deref(), &self.set)?;
+        start_log(&config)?;
+        Ok(config)
+    }
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let builder = tracing_subscriber::fmt().with_env_filter(config.log.filter()?).with_writer(std::io::stderr);
+    match config.log.format {
+        Format::Text => builder.init(),
+        Format::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+async fn roles(settings: &Settings, roles: Roles) -> anyhow::Result<()> {
+    let config = settings.load()?;
+    let listener = listener::bind(config.gateway.listen).await?;
+    let installation = Installation::open(config).await?;
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        terminated().await;
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    assemble::run(installation, roles, listener, assemble::metrics()?, Arc::default(), shutdown).await
+}
+
+/// Resolves when somebody wants this process to end in order: Ctrl-C or SIGTERM.
+pub async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot hear SIGTERM");
+            // As good as never where signals do not work at all.
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+async fn admin(command: AdminCommand) -> anyhow::Result<()> {
+    match command {
+        AdminCommand::Setup(settings) => Installation::open(settings.load()?).await?.setup().await,
+        AdminCommand::CreateTenant { name, settings } => {
+            let installation = Installation::open(settings.load()?).await?;
+            let key = crate::admin::tenants::create(&installation.store, &name, std::env::var("TIDINGS_API_KEY").ok())
+                .await?;
+            println!("{key}");
+            Ok(())
+        }
+        AdminCommand::Rebuild { name, settings } => {
+            crate::admin::rebuild::run(Installation::open(settings.load()?).await?, &name).await
+        }
+        AdminCommand::DeadLetters(settings) => {
+            let config = settings.load()?;
+            crate::admin::dead_letters::list(&config.kafka.client()).await
+        }
+        AdminCommand::Config => {
+            print!("{}", crate::config::DEFAULTS);
+            Ok(())
+        }
+    }
+}
+
+async fn healthcheck(url: &str) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).build()?;
+    let response = client.get(url).send().await?;
+    anyhow::ensure!(response.status().is_success(), "{url} answers {}", response.status());
+    Ok(())
 }

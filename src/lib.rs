@@ -2,6 +2,9 @@
 //!
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
+pub mod admin;
+pub mod assemble;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod crypto;

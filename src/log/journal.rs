@@ -221,6 +221,11 @@ impl JournalReader {
         self.head
     }
 
+    /// Whether everything that was there when the reading began has been taken, and nothing came since.
+    pub fn at_end(&self) -> bool {
+        self.records.at_end()
+    }
+
     /// Journal partition.
     pub fn partition(&self) -> i32 {
         self.partition

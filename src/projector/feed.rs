@@ -51,6 +51,14 @@ impl Feed {
         })
     }
 
+    /// Whether everything that was there when the reading began has been taken, and nothing came since.
+    pub fn at_end(&self) -> bool {
+        match self {
+            Self::Journal(journal, _) => journal.at_end(),
+            Self::Presence(records, ..) => records.at_end(),
+        }
+    }
+
     /// The next events, of at most `max` records; may be none.
     ///
     /// # Errors

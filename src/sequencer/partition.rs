@@ -167,6 +167,11 @@ impl Metadata {
     }
 }
 
+/// How far the journal was when an owner committed with this metadata.
+pub fn committed_head(metadata: &str) -> Option<Head> {
+    serde_json::from_str::<Metadata>(metadata).ok().map(|metadata| metadata.head())
+}
+
 struct Delivering {
     command_offset: i64,
     head: Head,

@@ -1,0 +1,6 @@
+//! What people do to an installation from the command line.
+
+pub mod dead_letters;
+pub mod dev;
+pub mod rebuild;
+pub mod tenants;

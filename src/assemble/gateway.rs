@@ -1,0 +1,243 @@
+//! The gateway: its edge, and one incarnation after the other behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::keys::Keys;
+use super::views::Views;
+use super::{Health, Installation};
+use crate::codec::records::{Marks, Session};
+use crate::crypto::Keyring;
+use crate::domain::{SessionId, UserId};
+use crate::gateway::auth::tokens::TokenKeys;
+use crate::gateway::catch_up::{self, CatchUpSink, Joined};
+use crate::gateway::claim::{Cluster, Incarnation, janitor};
+use crate::gateway::failure::Failure;
+use crate::gateway::ports::{CatchUp, Caught, ConversationRow, Sessions};
+use crate::gateway::tls::Tls;
+use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener, socket};
+use crate::log::{Producer, Reader, topics};
+use crate::registry;
+use crate::sessions::SessionTable;
+
+/// What belongs to one incarnation: it is another after a claim was lost.
+#[derive(Default)]
+struct Current {
+    incarnation: ArcSwapOption<Incarnation>,
+    catch_up: ArcSwapOption<catch_up::CatchUp<Views>>,
+}
+
+#[async_trait]
+impl Sessions for Current {
+    async fn register(&self, session: &Session) -> Result<i64, Failure> {
+        let incarnation = self.incarnation.load_full().ok_or_else(nowhere)?;
+        incarnation.register(session).await.map_err(|error| {
+            tracing::warn!(%error, "cannot register a session");
+            nowhere()
+        })
+    }
+
+    fn unregister(&self, session: &Session) {
+        if let Some(incarnation) = self.incarnation.load_full() {
+            incarnation.unregister(session.session);
+        }
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::unavailable("this gateway has no place at the moment; try again")
+}
+
+fn caught(caught: catch_up::Caught<ConversationRow>) -> Caught {
+    Caught { conversations: caught.rows, cursor: caught.cursor, reset: caught.reset }
+}
+
+#[async_trait]
+impl CatchUp for Current {
+    async fn catch_up(&self, session: &Session, registered_at: i64, cursor: Option<&str>) -> Result<Caught, Failure> {
+        let current = self.catch_up.load_full().ok_or_else(nowhere)?;
+        let (tenant, user, cursor) = (session.tenant, session.user, cursor.map(str::to_owned));
+        let joined = Joined { tenant, user, session: session.session, registered_at, cursor };
+        current.catch_up(joined).await.map(caught).ok_or_else(nowhere)
+    }
+
+    fn left(&self, session: &Session) {
+        if let Some(current) = self.catch_up.load_full() {
+            current.unregister(session.session);
+        }
+    }
+
+    fn marks(&self, marks: Marks) {
+        if let Some(current) = self.catch_up.load_full() {
+            current.marks(&marks);
+        }
+    }
+}
+
+struct Again(Arc<Edge>);
+
+impl CatchUpSink<ConversationRow> for Again {
+    fn caught_up_again(&self, user: UserId, session: SessionId, again: catch_up::Caught<ConversationRow>) {
+        socket::tell_again(&self.0, user, session, caught(again));
+    }
+}
+
+/// Serves until `shutdown`, then drains.
+///
+/// # Errors
+/// If what it needs cannot be read.
+pub async fn run(
+    installation: Installation,
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let config = Arc::clone(&installation.config);
+    // Sockets are still served while they drain.
+    let after = CancellationToken::new();
+    let _ends = after.clone().drop_guard();
+    let (client, codec) = (installation.client.clone(), installation.codec);
+    let producer = Producer::new(&client)?;
+    let ring = Keyring::start(&client, codec, Arc::clone(&installation.master), after.clone()).await?;
+    let table = SessionTable::start_with(&client, codec, config.sessions.overdue, after.clone()).await?;
+    let views = Views { store: installation.store.clone(), codec, partitions: installation.partitions() };
+    let current = Arc::new(Current::default());
+    let identity = installation.master.identity_key();
+    let presence = super::presence::start(&installation, &producer, &table, after.clone()).await?;
+    let ports = Ports {
+        reads: Arc::new(views.clone()),
+        keyring: Arc::new(Keys { ring, master: Arc::clone(&installation.master), identity }),
+        tokens: Arc::new(token_keys(&installation)?),
+        log: Arc::new(producer.clone()),
+        sessions: current.clone(),
+        catch_up: current.clone(),
+        presence: presence.clone(),
+    };
+    let options = Options::configured(&config.gateway, &config.limits, installation.partitions());
+    let edge = Arc::new(Edge::new(options, codec, ports));
+    presence.begin(Arc::clone(&edge));
+    tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));
+    let partitions = (installation.partitions(), installation.delivery_partitions());
+    let mut cluster = Cluster::new(client, codec, producer, Arc::clone(&table), partitions.0, partitions.1);
+    (cluster.renewal, cluster.overdue) = (config.sessions.renew, config.sessions.overdue);
+    tokio::spawn(janitor::run(cluster.clone(), after.clone()));
+
+    let serving = serve(&installation, listener, Arc::clone(&edge), metrics, &after)?;
+    let incarnations = tokio::spawn(incarnate(cluster, Arc::clone(&edge), current, views, health, after.clone()));
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        () = table.ended().cancelled() => Some(anyhow::anyhow!("the sessions cannot be read any more")),
+    };
+    edge.drain(config.gateway.drain).await;
+    after.cancel();
+    incarnations.await??;
+    serving.await?;
+    ended.map_or(Ok(()), Err)
+}
+
+fn token_keys(installation: &Installation) -> anyhow::Result<TokenKeys> {
+    let crypto = &installation.config.crypto;
+    anyhow::ensure!(
+        crypto.token_key.is_set(),
+        "crypto.token_key is not set: set TIDINGS_CRYPTO__TOKEN_KEY_FILE to an Ed25519 key (`openssl genpkey -algorithm ed25519` makes one)"
+    );
+    let previous = match &crypto.token_previous_keys_file {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("crypto.token_previous_keys_file: cannot read {}", path.display()))?,
+        None => String::new(),
+    };
+    Ok(TokenKeys::load(crypto.token_key.expose(), &previous, crypto.token_max_ttl).context("crypto.token_key")?)
+}
+
+fn serve(
+    installation: &Installation,
+    listener: TcpListener,
+    edge: Arc<Edge>,
+    metrics: PrometheusHandle,
+    stop: &CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let gateway = &installation.config.gateway;
+    let tls = gateway.tls().map(|(certificate, key)| Tls::load(&certificate, &key)).transpose()?;
+    if let Some(tls) = tls.clone() {
+        let stop = stop.clone();
+        tokio::spawn(async move { tls.follow(stop).await });
+    }
+    let router = http::router(edge, Some(metrics));
+    // The registry of the compiled-in schemas, for Kafka's own tools.
+    let router = router.merge(registry::router());
+    let options = listener::Options {
+        max_connections: gateway.max_connections,
+        header_timeout: gateway.header_timeout,
+        drain: Duration::from_secs(1),
+    };
+    Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
+}
+
+/// One incarnation after the other: usually there is only one.
+async fn incarnate(
+    cluster: Cluster,
+    edge: Arc<Edge>,
+    current: Arc<Current>,
+    views: Views,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let partitions = usize::try_from(views.partitions).unwrap_or_default();
+    while !stop.is_cancelled() {
+        let Some(incarnation) = stop.run_until_cancelled(Incarnation::begin(&cluster)).await else { break };
+        let incarnation = Arc::new(incarnation?);
+        let sink = Arc::new(Again(Arc::clone(&edge)));
+        let catching = Arc::new(catch_up::CatchUp::new(views.clone(), sink, topics::CONVERSATION_JOURNAL, partitions));
+        let lost = incarnation.lost().clone();
+        let gateway = incarnation.gateway();
+        let records = Reader::new(&cluster.client, topics::DELIVERIES)?
+            .read(gateway.partition, incarnation.start_offset())
+            .await?;
+        current.incarnation.store(Some(Arc::clone(&incarnation)));
+        current.catch_up.store(Some(Arc::clone(&catching)));
+        edge.begin(Identity { incarnation: gateway.incarnation, partition: gateway.partition });
+        edge.set_ready(true);
+        health.set_ready();
+        tracing::info!(incarnation = %gateway.incarnation, partition = gateway.partition, "gateway takes sockets");
+        let done = Arc::new(AtomicI64::new(-1));
+        let deliveries = Deliveries::new(Arc::clone(&edge), gateway.incarnation, Arc::clone(&done));
+        let ended = tokio::select! {
+            () = stop.cancelled() => None,
+            () = lost.cancelled() => None,
+            ended = deliveries.run(records, lost.clone()) => Some(ended),
+            () = catching.run(lost.clone()) => None,
+            () = acknowledge(&incarnation, &done) => None,
+        };
+        // Sockets first: what comes next is another incarnation's.
+        if !stop.is_cancelled() {
+            edge.lose();
+            tracing::error!(error = ?ended, "the claim is lost, or deliveries cannot be read; every socket was closed");
+        }
+        current.incarnation.store(None);
+        current.catch_up.store(None);
+        if let Some(incarnation) = Arc::into_inner(incarnation) {
+            if let Err(error) = incarnation.release().await {
+                tracing::warn!(%error, "the claim was not released; it runs out by itself");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells the claim how far deliveries are done with.
+async fn acknowledge(incarnation: &Incarnation, done: &AtomicI64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        ticks.tick().await;
+        incarnation.set_acked(done.load(std::sync::atomic::Ordering::Acquire));
+    }
+}

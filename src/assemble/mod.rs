@@ -1,0 +1,206 @@
+//! The roles put together from the configuration. Roles never import each other; here is where they get what they need.
+
+mod gateway;
+mod keys;
+mod operations;
+mod presence;
+mod sequencer;
+mod trimming;
+mod views;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rdkafka::config::ClientConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::Codec;
+use crate::config::Config;
+use crate::crypto::{LocalMasterKeys, MasterKeys};
+use crate::gateway::listener;
+use crate::log::topics;
+use crate::registry::{self, Auth};
+use crate::store::Store;
+use crate::{projector, publisher};
+
+pub use operations::Health;
+
+/// Which roles a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Holds sockets.
+    pub gateway: bool,
+    /// Decides.
+    pub sequencer: bool,
+    /// Keeps views.
+    pub projector: bool,
+    /// Publishes.
+    pub publisher: bool,
+}
+
+impl Roles {
+    /// None of them.
+    pub const NONE: Self = Self { gateway: false, sequencer: false, projector: false, publisher: false };
+    /// All of them.
+    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true };
+}
+
+/// What every role needs.
+#[derive(Clone)]
+pub struct Installation {
+    /// As configured.
+    pub config: Arc<Config>,
+    /// Where Kafka is.
+    pub client: ClientConfig,
+    /// Where the views are.
+    pub store: Store,
+    /// With the registry's ids.
+    pub codec: &'static Codec,
+    /// What wraps data keys.
+    pub master: Arc<dyn MasterKeys>,
+}
+
+impl Installation {
+    /// Connects to what the configuration names.
+    ///
+    /// # Errors
+    /// If something is missing in the configuration, or cannot be reached.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let postgres = config.postgres.connect_options()?;
+        let store = Store::connect(postgres, config.postgres.max_connections)
+            .await
+            .context("cannot connect to Postgres; check `postgres.url`")?;
+        let auth = match &config.registry.username {
+            Some(username) => Auth::Basic(username.clone(), config.registry.password.expose().to_owned().into()),
+            None => Auth::None,
+        };
+        let codec = registry::codec(config.registry.url.as_deref(), auth).await?;
+        let lines: Vec<_> =
+            config.crypto.master_keys.expose().split([',', ' ', '\n']).filter(|line| !line.is_empty()).collect();
+        let master = LocalMasterKeys::parse(&lines.join("\n")).context("crypto.master_keys")?;
+        let client = config.kafka.client();
+        Ok(Self { client, store, codec, master: Arc::new(master), config: Arc::new(config) })
+    }
+
+    /// Makes topics and tables.
+    ///
+    /// # Errors
+    /// If Kafka or Postgres refuse.
+    pub async fn setup(&self) -> anyhow::Result<()> {
+        let kafka = &self.config.kafka;
+        let layout = topics::Layout {
+            partitions: self.partitions(),
+            delivery_partitions: self.delivery_partitions(),
+            replication: i32::from(kafka.replication_factor),
+            min_insync: i32::from(kafka.min_insync_replicas),
+        };
+        topics::ensure(&self.client, layout).await?;
+        self.store.install().await
+    }
+
+    /// Partitions of every topic of conversations and users.
+    pub fn partitions(&self) -> i32 {
+        i32::try_from(self.config.kafka.partitions).unwrap_or(i32::MAX)
+    }
+
+    fn delivery_partitions(&self) -> i32 {
+        i32::try_from(self.config.kafka.delivery_partitions).unwrap_or(i32::MAX)
+    }
+
+    fn session_timeout_ms(&self) -> u32 {
+        u32::try_from(self.config.kafka.session_timeout.as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// The process' metrics. Once in a process.
+///
+/// # Errors
+/// If they are installed already.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    Ok(PrometheusBuilder::new().install_recorder()?)
+}
+
+/// Runs `roles` until `shutdown`, then ends them in order: sockets first, so that what they began is still answered.
+///
+/// # Errors
+/// If one of them cannot go on; the others are ended then.
+pub async fn run(
+    installation: Installation,
+    roles: Roles,
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    // The roles behind stop when the gateway has, or at once if there is none.
+    let behind = CancellationToken::new();
+    let failed = shutdown.child_token();
+    let mut running = JoinSet::new();
+    if roles.sequencer {
+        running.spawn(sequencer::run(installation.clone(), Arc::clone(&health), behind.clone()));
+    }
+    if roles.projector {
+        let options = projector::Options {
+            client: installation.client.clone(),
+            codec: installation.codec,
+            store: installation.store.clone(),
+            batch_records: installation.config.projector.batch_records,
+            session_timeout_ms: installation.session_timeout_ms(),
+        };
+        running.spawn(projector::run(options, behind.clone()));
+    }
+    if roles.publisher {
+        let mut options = publisher::Options::new(installation.client.clone(), installation.codec);
+        options.interval = installation.config.publisher.interval;
+        options.max_records = installation.config.publisher.batch_records;
+        options.session_timeout_ms = installation.session_timeout_ms();
+        options.trim = Some(publisher::trim::Options::new(trimming::needs(&installation)));
+        running.spawn(publisher::run(options, behind.clone()));
+    }
+    let serving = if roles.gateway {
+        tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), failed.clone()))
+    } else {
+        let router = operations::router(Arc::clone(&health), metrics);
+        let options = listener::Options {
+            max_connections: 1_000,
+            header_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(1),
+        };
+        health.set_ready();
+        let stop = failed.clone();
+        tokio::spawn(async move {
+            listener::serve(listener, router, None, options, stop).await;
+            Ok(())
+        })
+    };
+    supervise(running, serving, &failed, &behind).await
+}
+
+async fn supervise(
+    mut running: JoinSet<anyhow::Result<()>>,
+    serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+    failed: &CancellationToken,
+    behind: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut result = tokio::select! {
+        Some(ended) = running.join_next() => ended.map_err(anyhow::Error::from).flatten(),
+        () = failed.cancelled() => Ok(()),
+    };
+    failed.cancel();
+    let served = serving.await.map_err(anyhow::Error::from).flatten();
+    behind.cancel();
+    while let Some(ended) = running.join_next().await {
+        result = result.and(ended.map_err(anyhow::Error::from).flatten());
+    }
+    result.and(served)
+}
+
+/// Checkpoints by partition, as the gateway's ports want them.
+fn next_offsets(checkpoints: HashMap<i32, (i32, i64, i64)>) -> HashMap<i32, i64> {
+    checkpoints.into_iter().map(|(partition, (_, next, _))| (partition, next)).collect()
+}
