@@ -6,6 +6,7 @@
 //! Being one of many: [`claim`] holds this gateway's partition of deliveries, [`catch_up`] says when a session has missed nothing,
 //! [`presence`] who is there. Everything that comes from elsewhere stands in [`ports`].
 
+pub mod adapters;
 pub mod auth;
 pub mod catch_up;
 pub mod claim;

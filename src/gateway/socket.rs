@@ -75,15 +75,20 @@ async fn serve(registered: Registered, mut sink: SplitSink<WebSocket, Message>, 
 /// Sends what changed since the client's cursor, then `caught_up`.
 async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, registered_at: i64, cursor: Option<String>) {
     let caught = tokio::select! {
-        caught = edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()) => caught,
-        () = socket.outbox.ended() => return,
+        caught = edge.ports.catch_up.catch_up(&session, registered_at, cursor.as_deref()) => Some(caught),
+        () = socket.outbox.ended() => None,
     };
     match caught {
-        Ok(caught) => tell(&edge, &socket, caught).await,
-        Err(failure) => {
+        Some(Ok(caught)) => tell(&edge, &socket, caught).await,
+        Some(Err(failure)) => {
             tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
             socket.outbox.close(Closing::Draining);
         }
+        None => {}
+    }
+    // It may have ended before it began to catch up, and what came of that would never be taken back.
+    if socket.outbox.closing().is_some() {
+        edge.ports.catch_up.left(&session);
     }
 }
 

@@ -1,5 +1,9 @@
 //! The real things behind [`super::ports`].
 
+mod catching_up;
 mod keys;
+mod views;
 
+pub use catching_up::{CatchingUp, Resender};
 pub use keys::Keys;
+pub use views::Views;

@@ -1,0 +1,242 @@
+//! [`Reads`] and [`InboxViews`] over Postgres.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::codec::Codec;
+use crate::codec::records::ConversationEvent;
+use crate::domain::conversation::{Event, MessageSent};
+use crate::domain::policy::Role;
+use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
+use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
+use crate::gateway::ports::{
+    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, SealedName,
+    UserRow,
+};
+use crate::log::topics;
+use crate::store::{self, InboxCursor, Store, StoreError};
+
+/// The views in Postgres.
+#[derive(Clone)]
+pub struct Views {
+    store: Store,
+    codec: &'static Codec,
+    /// Of the conversations' journal.
+    partitions: i32,
+}
+
+impl Views {
+    /// Over `store`, for an installation with `partitions` a topic.
+    pub fn new(store: Store, codec: &'static Codec, partitions: i32) -> Self {
+        Self { store, codec, partitions }
+    }
+
+    /// None for a message that was removed: its position is absent.
+    fn event(&self, row: store::EventRow) -> Result<Option<EventRow>, ReadError> {
+        if let Some(message) = row.message {
+            return Ok(Some(sent(message)));
+        }
+        let record = row.event.map(|record| self.codec.decode::<ConversationEvent>(&record)).transpose();
+        let record = record.map_err(|error| ReadError::Failed(Box::new(error)))?;
+        Ok(record.as_ref().map(EventRow::from))
+    }
+
+    fn in_order(&self, by_partition: &HashMap<i32, (i32, i64, i64)>) -> Vec<ViewCheckpoint> {
+        let of = |partition| {
+            let (epoch, next_offset, index) = by_partition.get(&partition).copied().unwrap_or_default();
+            ViewCheckpoint { epoch, next_offset, index }
+        };
+        (0..self.partitions).map(of).collect()
+    }
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+fn away(error: StoreError) -> ViewsAway {
+    ViewsAway(Box::new(error))
+}
+
+impl From<store::MessageRow> for MessageRow {
+    fn from(row: store::MessageRow) -> Self {
+        Self {
+            seq: row.seq,
+            position: row.position,
+            sender: row.sender,
+            client_id: row.client_id,
+            at: row.at,
+            causation: row.causation,
+            text: row.text,
+            reply_to: row.reply_to,
+            thread: row.thread,
+            mentions: row.mentions,
+        }
+    }
+}
+
+fn sent(row: store::MessageRow) -> EventRow {
+    let store::MessageRow { seq, client_id, text, reply_to, thread, mentions, .. } = row;
+    EventRow {
+        kind: "message.sent".to_owned(),
+        position: row.position,
+        at: row.at,
+        actor: row.sender,
+        causation: row.causation,
+        event: Some(Event::Sent(MessageSent { seq, client_id, text, reply_to, thread, mentions })),
+    }
+}
+
+impl From<store::InboxRow> for ConversationRow {
+    fn from(row: store::InboxRow) -> Self {
+        let causation = row.name_causation;
+        Self {
+            conversation: row.conversation,
+            kind: row.kind,
+            name: row.name.map(|name| SealedName { name, causation }),
+            members_count: row.members_count,
+            last_position: row.last_position,
+            last_seq: row.last_seq,
+            last_message: row.last_message.map(MessageRow::from),
+            read_seq: row.read_seq,
+            mentions_unread: row.mentions_unread,
+            role: row.role,
+            joined_at: row.joined_at,
+            left: row.left,
+        }
+    }
+}
+
+/// `milliseconds.conversation`
+fn parse_cursor(text: &str) -> Result<InboxCursor, ReadError> {
+    let parsed = text.split_once('.').and_then(|(at, conversation)| {
+        Some(InboxCursor { last_at: Timestamp(at.parse().ok()?), conversation: conversation.parse().ok()? })
+    });
+    parsed.ok_or(ReadError::BadCursor)
+}
+
+#[async_trait]
+impl Reads for Views {
+    async fn api_key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, ReadError> {
+        let key = self.store.api_key(sha256).await?;
+        Ok(key.map(|(tenant, scopes)| ApiKey { tenant, scopes }))
+    }
+
+    async fn membership(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<Membership>, ReadError> {
+        let row = self.store.membership(tenant, conversation, user).await?;
+        Ok(row.map(|row| Membership {
+            kind: row.kind,
+            role: row.role,
+            last_seq: row.last_seq,
+            last_position: row.last_position,
+        }))
+    }
+
+    async fn inbox(&self, _: TenantId, user: UserId, cursor: Option<&str>, limit: u32) -> Result<InboxPage, ReadError> {
+        let cursor = cursor.map(parse_cursor).transpose()?;
+        // One more than asked for tells whether there are more.
+        let mut rows = self.store.inbox(user, cursor.as_ref(), i64::from(limit) + 1).await?;
+        let has_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| has_more);
+        let cursor = last.map(|row| format!("{}.{}", row.last_at.0, row.conversation));
+        Ok(InboxPage { conversations: rows.into_iter().map(ConversationRow::from).collect(), cursor, has_more })
+    }
+
+    async fn conversation(
+        &self,
+        _: TenantId,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<ConversationRow>, ReadError> {
+        Ok(self.store.inbox_entry(user, conversation).await?.map(ConversationRow::from))
+    }
+
+    async fn messages(
+        &self,
+        _: TenantId,
+        conversation: ConversationId,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<MessageRow>, ReadError> {
+        let rows = self.store.messages(conversation, first, last).await?;
+        Ok(rows.into_iter().map(MessageRow::from).collect())
+    }
+
+    async fn events(
+        &self,
+        _: TenantId,
+        conversation: ConversationId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, ReadError> {
+        let rows = self.store.events(conversation, after, limit.into()).await?;
+        rows.into_iter().filter_map(|row| self.event(row).transpose()).collect()
+    }
+
+    async fn members(
+        &self,
+        _: TenantId,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<(UserId, Role)>, ReadError> {
+        Ok(self.store.members(conversation, after, limit.into()).await?)
+    }
+
+    async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {
+        Ok(self.store.user_name(tenant, user).await?.map(|name| UserRow { name }))
+    }
+
+    async fn applied(&self, journal: Journal) -> Result<HashMap<i32, i64>, ReadError> {
+        let source = match journal {
+            Journal::Conversations => topics::CONVERSATION_JOURNAL,
+            Journal::Users => topics::USER_JOURNAL,
+        };
+        let checkpoints = self.store.checkpoints(source).await?;
+        Ok(checkpoints.into_iter().map(|(partition, (_, next_offset, _))| (partition, next_offset)).collect())
+    }
+}
+
+#[async_trait]
+impl InboxViews for Views {
+    type Row = ConversationRow;
+
+    async fn checkpoints(&self) -> Result<Vec<ViewCheckpoint>, ViewsAway> {
+        let checkpoints = self.store.checkpoints(topics::CONVERSATION_JOURNAL).await.map_err(away)?;
+        Ok(self.in_order(&checkpoints))
+    }
+
+    async fn inbox_changes(&self, asked: &[Asked]) -> Result<Snapshot<ConversationRow>, ViewsAway> {
+        let since = |since: &Arc<[i64]>| since.to_vec();
+        let asked: Vec<_> = asked.iter().map(|asked| (asked.user, asked.since.as_ref().map(since))).collect();
+        let changes = self.store.changes(&asked).await.map_err(away)?;
+        let rows = changes.rows.into_iter();
+        let changed = rows.map(|rows| Changes { rows: rows.into_iter().map(From::from).collect(), reset: false });
+        Ok(Snapshot { checkpoints: self.in_order(&changes.checkpoints), changes: changed.collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_cursors_are_taken() {
+        let conversation = ConversationId::generate();
+        let cursor = parse_cursor(&format!("7.{conversation}")).ok();
+        assert_eq!(cursor, Some(InboxCursor { last_at: Timestamp(7), conversation }));
+        for text in ["", ".", "7", "x.cnv_", &format!("7.{conversation}x"), &format!(".{conversation}")] {
+            assert!(matches!(parse_cursor(text), Err(ReadError::BadCursor)), "{text}");
+        }
+    }
+}
