@@ -2,6 +2,7 @@
 //!
 //! `docs/ARCHITECTURE.md` follows one message through these modules.
 
+pub mod chat;
 pub mod codec;
 pub mod config;
 pub mod domain;
