@@ -15,10 +15,11 @@ mod token;
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commands::Call;
+use crate::commands::{Call, NewMessage, Sent};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::event::Event;
@@ -156,6 +157,27 @@ impl Client {
         let _ = self.orders.send(Order::Unfollow { conversation: conversation.to_owned() }).await;
     }
 
+    /// Hands a message over, and returns the wait for its answer. Messages to one conversation are accepted in the order
+    /// in which they were handed over, however their answers are awaited.
+    pub async fn submit(
+        &self,
+        message: &NewMessage,
+    ) -> Result<impl Future<Output = Result<Sent, Error>> + Send + 'static, Error> {
+        let data = serde_json::to_value(message).map_err(|error| Error::shape("message.send", error))?;
+        let answer = self.hand_over("message.send", data).await?;
+        Ok(async move {
+            let data = answer.await.unwrap_or(Err(Error::Stopped))?;
+            Sent::deserialize(data).map_err(|error| Error::shape("message.send", error))
+        })
+    }
+
+    async fn hand_over(&self, kind: &str, data: Value) -> Result<oneshot::Receiver<Result<Value, Error>>, Error> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Call { kind: kind.to_owned(), data, reply };
+        self.orders.send(order).await.map_err(|_| Error::Stopped)?;
+        Ok(answer)
+    }
+
     /// Closes the connection and ends. Calls without an answer fail with [`Error::Stopped`].
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
@@ -167,10 +189,7 @@ impl Client {
 
 impl Call for Client {
     async fn call(&self, kind: &str, data: Value) -> Result<Value, Error> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order::Call { kind: kind.to_owned(), data, reply };
-        self.orders.send(order).await.map_err(|_| Error::Stopped)?;
-        answer.await.unwrap_or(Err(Error::Stopped))
+        self.hand_over(kind, data).await?.await.unwrap_or(Err(Error::Stopped))
     }
 }
 
