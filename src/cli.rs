@@ -11,7 +11,7 @@ use crate::config::{Config, Format};
 use crate::gateway::listener;
 
 /// An event-sourced messaging backend on Kafka and Postgres.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "tidings", version, propagate_version = true)]
 pub struct Cli {
     /// What to do.
@@ -36,7 +36,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// What the binary can do.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Hold sockets: authenticate, append commands, push what happens
     Gateway(Settings),
@@ -53,6 +53,8 @@ pub enum Command {
     /// Set up and look after an installation
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Chat in the terminal
+    Chat(crate::chat::Args),
     /// Exit 0 if a server answers at URL, such as http://127.0.0.1:8080/readyz
     Healthcheck {
         /// What to ask
@@ -117,6 +119,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(settings) => roles(&settings, Roles::ALL).await,
         Command::Dev(args) => crate::admin::dev::run(args).await,
         Command::Admin(command) => admin(command).await,
+        Command::Chat(args) => crate::chat::run(args).await,
         Command::Healthcheck { url } => healthcheck(&url).await,
     }
 }

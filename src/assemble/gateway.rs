@@ -11,19 +11,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::keys::Keys;
-use super::views::Views;
 use super::{Health, Installation};
-use crate::codec::records::{Marks, Session};
+use crate::codec::records::Session;
 use crate::crypto::Keyring;
-use crate::domain::{SessionId, UserId};
+use crate::gateway::adapters::{CatchingUp, Keys, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
-use crate::gateway::catch_up::{self, CatchUpSink, Joined};
+use crate::gateway::catch_up;
 use crate::gateway::claim::{Cluster, Incarnation, janitor};
 use crate::gateway::failure::Failure;
-use crate::gateway::ports::{CatchUp, Caught, ConversationRow, Sessions};
+use crate::gateway::ports::Sessions;
 use crate::gateway::tls::Tls;
-use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener, socket};
+use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener};
 use crate::log::{Producer, Reader, topics};
 use crate::registry;
 use crate::sessions::SessionTable;
@@ -32,7 +30,6 @@ use crate::sessions::SessionTable;
 #[derive(Default)]
 struct Current {
     incarnation: ArcSwapOption<Incarnation>,
-    catch_up: ArcSwapOption<catch_up::CatchUp<Views>>,
 }
 
 #[async_trait]
@@ -56,40 +53,6 @@ fn nowhere() -> Failure {
     Failure::unavailable("this gateway has no place at the moment; try again")
 }
 
-fn caught(caught: catch_up::Caught<ConversationRow>) -> Caught {
-    Caught { conversations: caught.rows, cursor: caught.cursor, reset: caught.reset }
-}
-
-#[async_trait]
-impl CatchUp for Current {
-    async fn catch_up(&self, session: &Session, registered_at: i64, cursor: Option<&str>) -> Result<Caught, Failure> {
-        let current = self.catch_up.load_full().ok_or_else(nowhere)?;
-        let (tenant, user, cursor) = (session.tenant, session.user, cursor.map(str::to_owned));
-        let joined = Joined { tenant, user, session: session.session, registered_at, cursor };
-        current.catch_up(joined).await.map(caught).ok_or_else(nowhere)
-    }
-
-    fn left(&self, session: &Session) {
-        if let Some(current) = self.catch_up.load_full() {
-            current.unregister(session.session);
-        }
-    }
-
-    fn marks(&self, marks: Marks) {
-        if let Some(current) = self.catch_up.load_full() {
-            current.marks(&marks);
-        }
-    }
-}
-
-struct Again(Arc<Edge>);
-
-impl CatchUpSink<ConversationRow> for Again {
-    fn caught_up_again(&self, user: UserId, session: SessionId, again: catch_up::Caught<ConversationRow>) {
-        socket::tell_again(&self.0, user, session, caught(again));
-    }
-}
-
 /// Serves until `shutdown`, then drains.
 ///
 /// # Errors
@@ -109,22 +72,23 @@ pub async fn run(
     let producer = Producer::new(&client)?;
     let ring = Keyring::start(&client, codec, Arc::clone(&installation.master), after.clone()).await?;
     let table = SessionTable::start_with(&client, codec, config.sessions.overdue, after.clone()).await?;
-    let views = Views { store: installation.store.clone(), codec, partitions: installation.partitions() };
+    let views = Views::new(installation.store.clone(), codec, installation.partitions());
+    let (catching_up, resender) = (Arc::new(CatchingUp::default()), Arc::new(Resender::default()));
     let current = Arc::new(Current::default());
-    let identity = installation.master.identity_key();
     let presence = super::presence::start(&installation, &producer, &table, after.clone()).await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
-        keyring: Arc::new(Keys { ring, master: Arc::clone(&installation.master), identity }),
+        keyring: Arc::new(Keys::new(ring, Arc::clone(&installation.master))),
         tokens: Arc::new(token_keys(&installation)?),
         log: Arc::new(producer.clone()),
         sessions: current.clone(),
-        catch_up: current.clone(),
+        catch_up: catching_up.clone(),
         presence: presence.clone(),
     };
     let options = Options::configured(&config.gateway, &config.limits, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
     presence.begin(Arc::clone(&edge));
+    resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));
     let partitions = (installation.partitions(), installation.delivery_partitions());
     let mut cluster = Cluster::new(client, codec, producer, Arc::clone(&table), partitions.0, partitions.1);
@@ -132,7 +96,8 @@ pub async fn run(
     tokio::spawn(janitor::run(cluster.clone(), after.clone()));
 
     let serving = serve(&installation, listener, Arc::clone(&edge), metrics, &after)?;
-    let incarnations = tokio::spawn(incarnate(cluster, Arc::clone(&edge), current, views, health, after.clone()));
+    let behind = Behind { cluster, edge: Arc::clone(&edge), current, catching_up, resender, views, health };
+    let incarnations = tokio::spawn(incarnate(behind, installation.partitions(), after.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
         () = table.ended().cancelled() => Some(anyhow::anyhow!("the sessions cannot be read any more")),
@@ -182,28 +147,33 @@ fn serve(
     Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
 }
 
-/// One incarnation after the other: usually there is only one.
-async fn incarnate(
+/// What one incarnation leaves to the next.
+struct Behind {
     cluster: Cluster,
     edge: Arc<Edge>,
     current: Arc<Current>,
+    catching_up: Arc<CatchingUp>,
+    resender: Arc<Resender>,
     views: Views,
     health: Arc<Health>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let partitions = usize::try_from(views.partitions).unwrap_or_default();
+}
+
+/// One incarnation after the other: usually there is only one.
+async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> anyhow::Result<()> {
+    let Behind { cluster, edge, current, catching_up, resender, views, health } = behind;
+    let partitions = usize::try_from(partitions).unwrap_or_default();
     while !stop.is_cancelled() {
         let Some(incarnation) = stop.run_until_cancelled(Incarnation::begin(&cluster)).await else { break };
         let incarnation = Arc::new(incarnation?);
-        let sink = Arc::new(Again(Arc::clone(&edge)));
-        let catching = Arc::new(catch_up::CatchUp::new(views.clone(), sink, topics::CONVERSATION_JOURNAL, partitions));
+        let (journal, sink) = (topics::CONVERSATION_JOURNAL, resender.clone());
+        let catching = Arc::new(catch_up::CatchUp::new(views.clone(), sink, journal, partitions));
         let lost = incarnation.lost().clone();
         let gateway = incarnation.gateway();
         let records = Reader::new(&cluster.client, topics::DELIVERIES)?
             .read(gateway.partition, incarnation.start_offset())
             .await?;
         current.incarnation.store(Some(Arc::clone(&incarnation)));
-        current.catch_up.store(Some(Arc::clone(&catching)));
+        catching_up.begin(Arc::clone(&catching));
         edge.begin(Identity { incarnation: gateway.incarnation, partition: gateway.partition });
         edge.set_ready(true);
         health.set_ready();
@@ -223,7 +193,6 @@ async fn incarnate(
             tracing::error!(error = ?ended, "the claim is lost, or deliveries cannot be read; every socket was closed");
         }
         current.incarnation.store(None);
-        current.catch_up.store(None);
         if let Some(incarnation) = Arc::into_inner(incarnation) {
             if let Err(error) = incarnation.release().await {
                 tracing::warn!(%error, "the claim was not released; it runs out by itself");

@@ -1,14 +1,11 @@
 //! The roles put together from the configuration. Roles never import each other; here is where they get what they need.
 
 mod gateway;
-mod keys;
 mod operations;
 mod presence;
 mod sequencer;
 mod trimming;
-mod views;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,9 +195,4 @@ async fn supervise(
         result = result.and(ended.map_err(anyhow::Error::from).flatten());
     }
     result.and(served)
-}
-
-/// Checkpoints by partition, as the gateway's ports want them.
-fn next_offsets(checkpoints: HashMap<i32, (i32, i64, i64)>) -> HashMap<i32, i64> {
-    checkpoints.into_iter().map(|(partition, (_, next, _))| (partition, next)).collect()
 }
