@@ -7,9 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::any;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::{Health, Installation};
 use crate::codec::records::Session;
@@ -71,7 +75,10 @@ pub async fn run(
     let (client, codec) = (installation.client.clone(), installation.codec);
     let producer = Producer::new(&client)?;
     let ring = Keyring::start(&client, codec, Arc::clone(&installation.master), after.clone()).await?;
-    let table = SessionTable::start_with(&client, codec, config.sessions.overdue, after.clone()).await?;
+    // The claim is released with it, after everything else.
+    let table_ends = CancellationToken::new();
+    let _table_ends = table_ends.clone().drop_guard();
+    let table = SessionTable::start_with(&client, codec, config.sessions.overdue, table_ends).await?;
     let views = Views::new(installation.store.clone(), codec, installation.partitions());
     let (catching_up, resender) = (Arc::new(CatchingUp::default()), Arc::new(Resender::default()));
     let current = Arc::new(Current::default());
@@ -137,8 +144,14 @@ fn serve(
         tokio::spawn(async move { tls.follow(stop).await });
     }
     let router = http::router(edge, Some(metrics));
-    // The registry of the compiled-in schemas, for Kafka's own tools.
-    let router = router.merge(registry::router());
+    // The registry of the compiled-in schemas, for Kafka's own tools. It answers what it does not know in its own way.
+    let registry = registry::router();
+    let roots = ["/subjects", "/schemas", "/config", "/mode", "/associations"];
+    let router = roots.iter().fold(router, |router, root| {
+        let below = format!("{root}/{{*rest}}");
+        let ask = |registry: Router| any(move |request: Request| registry.clone().oneshot(request));
+        router.route(root, ask(registry.clone())).route(&below, ask(registry.clone()))
+    });
     let options = listener::Options {
         max_connections: gateway.max_connections,
         header_timeout: gateway.header_timeout,
