@@ -120,6 +120,7 @@ async fn an_overdue_gateway_is_superseded_and_cleaned_up_after() {
     .await;
     within("the loss", dead.lost().cancelled()).await;
     assert!(dead.register(&session_of(alice, dead.gateway().incarnation)).await.is_err());
+    assert!(dead.release().await.is_err(), "it is another's to clean up");
 
     other.table.read_to_end_now().await.expect("read");
     assert!(other.table.gateways_of(alice).is_empty());
@@ -132,6 +133,25 @@ async fn an_overdue_gateway_is_superseded_and_cleaned_up_after() {
     let keys: Vec<_> = records.iter().map(|r| (r.key.clone().unwrap_or_default(), r.value.is_some())).collect();
     assert!(keys.contains(&(format!("{alice}/{}", registered.session).into(), false)), "{keys:?}");
     assert!(keys.contains(&(format!("{alice}/last").into(), true)), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_acknowledged_at_the_orderly_end_goes_to_notifications() {
+    let broker = broker(1);
+    let cluster = process(&broker, 1, FAST, LONG).await;
+    let incarnation = Incarnation::begin(&cluster).await.expect("claimed");
+    let (alice, bob) = (UserId::generate(), UserId::generate());
+    let session = session_of(alice, incarnation.gateway().incarnation);
+    incarnation.register(&session).await.expect("registered");
+    let (acked, late) = (sent_by(bob), sent_by(bob));
+    deliver(&cluster, &incarnation, &acked, &[alice]).await;
+    incarnation.set_acked(incarnation.start_offset() + 1);
+    deliver(&cluster, &incarnation, &late, &[alice]).await;
+    incarnation.release().await.expect("released");
+    let notified = notifications(&broker, &cluster).await;
+    assert_eq!(notified.iter().map(|n| n.event_id).collect::<Vec<_>>(), [late.event_id]);
+    cluster.table.read_to_end_now().await.expect("read");
+    assert_eq!(cluster.table.sessions(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
