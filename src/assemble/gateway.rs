@@ -18,12 +18,13 @@ use tower::ServiceExt;
 use super::{Health, Installation};
 use crate::codec::records::Session;
 use crate::crypto::Keyring;
-use crate::gateway::adapters::{CatchingUp, Keys, Resender, Views};
+use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
 use crate::gateway::claim::{Cluster, Incarnation, janitor};
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::Sessions;
+use crate::gateway::presence::Presences;
 use crate::gateway::tls::Tls;
 use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener};
 use crate::log::{Producer, Reader, topics};
@@ -82,7 +83,18 @@ pub async fn run(
     let views = Views::new(installation.store.clone(), codec, installation.partitions());
     let (catching_up, resender) = (Arc::new(CatchingUp::default()), Arc::new(Resender::default()));
     let current = Arc::new(Current::default());
-    let presence = super::presence::start(&installation, &producer, &table, after.clone()).await?;
+    let pusher = Arc::new(PresencePusher::default());
+    let partitions = (installation.partitions(), installation.delivery_partitions());
+    let presences = Presences::start(
+        &client,
+        codec,
+        producer.clone(),
+        Arc::clone(&table),
+        partitions.0,
+        pusher.clone(),
+        after.clone(),
+    )
+    .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
         keyring: Arc::new(Keys::new(ring, Arc::clone(&installation.master))),
@@ -90,14 +102,13 @@ pub async fn run(
         log: Arc::new(producer.clone()),
         sessions: current.clone(),
         catch_up: catching_up.clone(),
-        presence: presence.clone(),
+        presence: Arc::new(Present(presences)),
     };
     let options = Options::configured(&config.gateway, &config.limits, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
-    presence.begin(Arc::clone(&edge));
+    pusher.serve(&edge);
     resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));
-    let partitions = (installation.partitions(), installation.delivery_partitions());
     let mut cluster = Cluster::new(client, codec, producer, Arc::clone(&table), partitions.0, partitions.1);
     (cluster.renewal, cluster.overdue) = (config.sessions.renew, config.sessions.overdue);
     tokio::spawn(janitor::run(cluster.clone(), after.clone()));

@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
-use sqlx::Connection;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -130,8 +129,6 @@ async fn project(options: &Options, source: &'static str, partition: i32) -> any
     let reader = Reader::new(&options.client, source)?;
     let mut feed = Feed::open(&reader, options.codec, source, partition, head).await?;
     let projections = catalog::of_source(source);
-    let mut connection = options.store.pool().acquire().await?;
-    apply::prepare(&mut connection).await?;
     let mut lag = tokio::time::interval(LAG);
     loop {
         let before = feed.head();
@@ -148,7 +145,7 @@ async fn project(options: &Options, source: &'static str, partition: i32) -> any
         if reached == before {
             continue;
         }
-        let mut transaction = connection.begin().await?;
+        let mut transaction = options.store.pool().begin().await?;
         apply::apply(&mut transaction, &projections, &items).await?;
         if !apply::advance(&mut transaction, LIVE, source, partition, before.next_offset, reached).await? {
             tracing::warn!(source, partition, "another projector is ahead; starting from its checkpoint");

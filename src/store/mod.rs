@@ -33,7 +33,12 @@ impl Store {
             catalog::all().iter().map(|projection| projection.name.as_str()).chain(["public"]).collect();
         // Plans that take longer to compile than to run are not for these queries.
         let options = options.options([("search_path", names.join(",").as_str()), ("jit", "off")]);
-        let pool = PgPoolOptions::new().max_connections(max_connections).connect_with(options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            // Any connection may be asked to apply a batch.
+            .after_connect(|connection, _| Box::pin(crate::projector::apply::prepare(connection)))
+            .connect_with(options)
+            .await?;
         Ok(Self { pool })
     }
 
