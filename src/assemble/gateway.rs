@@ -9,7 +9,6 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
-use axum::routing::any;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -155,20 +154,25 @@ fn serve(
         tokio::spawn(async move { tls.follow(stop).await });
     }
     let router = http::router(edge, Some(metrics));
-    // The registry of the compiled-in schemas, for Kafka's own tools. It answers what it does not know in its own way.
-    let registry = registry::router();
-    let roots = ["/subjects", "/schemas", "/config", "/mode", "/associations"];
-    let router = roots.iter().fold(router, |router, root| {
-        let below = format!("{root}/{{*rest}}");
-        let ask = |registry: Router| any(move |request: Request| registry.clone().oneshot(request));
-        router.route(root, ask(registry.clone())).route(&below, ask(registry.clone()))
-    });
+    let router = with_registry(router);
     let options = listener::Options {
         max_connections: gateway.max_connections,
         header_timeout: gateway.header_timeout,
         drain: Duration::from_secs(1),
     };
     Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
+}
+
+/// Puts the registry of the compiled-in schemas beside, for Kafka's own tools. Each answers what it does not know in its own way, so the
+/// first part of the path decides.
+fn with_registry(gateway: Router) -> Router {
+    const ROOTS: [&str; 5] = ["subjects", "schemas", "config", "mode", "associations"];
+    let registry = registry::router();
+    Router::new().fallback(move |request: Request| {
+        let root = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        let router = if ROOTS.contains(&root) { registry.clone() } else { gateway.clone() };
+        router.oneshot(request)
+    })
 }
 
 /// What one incarnation leaves to the next.
