@@ -170,7 +170,8 @@ impl Chat {
                 self.notice(event, what, users, None);
             }
             Body::MemberLeft { users, reason } => {
-                users.iter().for_each(|user| drop((self.read_by.remove(user), self.typing.remove(user))));
+                self.read_by.retain(|user, _| !users.contains(user));
+                self.typing.retain(|user, _| !users.contains(user));
                 self.members_count = self.members_count.saturating_sub(count(&users));
                 let alone = reason == "left" || reason == "erased";
                 let (what, users) = if alone { ("left", Vec::new()) } else { ("removed", users) };
