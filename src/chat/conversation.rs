@@ -21,6 +21,16 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    /// When, RFC 3339; empty when that is not known.
+    pub(crate) fn at(&self) -> &str {
+        match self {
+            Self::Message(message) => message.at.as_deref().unwrap_or_default(),
+            Self::Notice { at, .. } => at,
+        }
+    }
+}
+
 /// A message of this user that has no place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outgoing {

@@ -221,11 +221,6 @@ impl State {
     }
 
     fn send(&mut self, user: &str, id: &str, data: &Value) -> Result<Value, &'static str> {
-        if data["text"] == "/drop" {
-            let bye = json!({"type": "bye", "data": {"reason": "draining", "reconnect_after_ms": [3000, 5000]}});
-            self.sockets.iter().for_each(|(_, out)| drop(out.send(bye.clone())));
-            return Err("forbidden");
-        }
         let client_id = data["client_id"].as_str().unwrap_or_default().to_owned();
         if let Some(first) = self.of(id).client_ids.get(&client_id) {
             return Ok(first.clone());
@@ -241,6 +236,10 @@ impl State {
             .client_ids
             .insert(client_id, json!({"seq": seq, "position": position, "at": at, "duplicate": true}));
         self.event(id, user, "message.sent", message);
+        if data["text"] == "/drop" {
+            let bye = json!({"type": "bye", "data": {"reason": "draining", "reconnect_after_ms": [3000, 5000]}});
+            self.sockets.iter().for_each(|(_, out)| drop(out.send(bye.clone())));
+        }
         Ok(sent)
     }
 
