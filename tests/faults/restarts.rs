@@ -9,7 +9,7 @@ async fn send_through(stack: &Stack, disturb: impl AsyncFnOnce()) {
     let (ada, bob) = (stack.account("Ada").await, stack.account("Bob").await);
     let (mut a, _) = Person::online(&stack.address, &ada, None).await;
     let (mut b, _) = Person::online(&stack.address, &bob, None).await;
-    let conversation = a.direct(&bob).await;
+    let conversation = a.direct_until_heard(&bob).await;
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let sending = tokio::spawn({
         let conversation = conversation.clone();
@@ -29,12 +29,13 @@ async fn send_through(stack: &Stack, disturb: impl AsyncFnOnce()) {
     stop.send(()).expect("still sending");
     let texts = sending.await.expect("sends");
     let last = texts.len() as i64 + 1;
-    let events = b.ok("events", json!({"conversation": conversation, "after_position": 1, "limit": 1000})).await;
+    let events =
+        b.ok_until_heard("events", json!({"conversation": conversation, "after_position": 1, "limit": 1000})).await;
     let events = events["events"].as_array().expect("events");
     let log: Vec<_> = events.iter().map(|e| e["data"]["text"].as_str().expect("text").to_owned()).collect();
     assert_eq!(log, texts[..log.len()], "each once, in order");
     assert!(log.len() == texts.len().min(1000));
-    let history = b.ok("history", json!({"conversation": conversation, "limit": 1})).await;
+    let history = b.ok_until_heard("history", json!({"conversation": conversation, "limit": 1})).await;
     assert_eq!(history["messages"][0]["seq"], last - 1);
 }
 

@@ -63,7 +63,8 @@ async fn a_second_sequencer_takes_over_from_a_frozen_one() {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen, (1..=last).collect::<Vec<_>>(), "every push came");
-        let history = a.ok("history", json!({"conversation": conversation, "after_seq": 0, "limit": 200})).await;
+        let history =
+            a.ok_until_heard("history", json!({"conversation": conversation, "after_seq": 0, "limit": 200})).await;
         for (message, (text, seq, _)) in history["messages"].as_array().expect("messages").iter().zip(&told) {
             assert_eq!((&message["text"], &message["seq"]), (&json!(text), &json!(seq)));
         }

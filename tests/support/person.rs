@@ -105,17 +105,9 @@ impl Person {
         self.ok("message.send", message(conversation, text, Uuid::now_v7())).await
     }
 
-    /// Retries what may be retried, as a client does.
+    /// Sends a message, retrying what may be retried, as a client does.
     pub async fn say_until_heard(&mut self, conversation: &str, text: &str) -> Value {
-        let client_id = Uuid::now_v7();
-        let deadline = Instant::now() + PATIENCE * 2;
-        loop {
-            match self.call("message.send", message(conversation, text, client_id)).await {
-                Ok(sent) => return sent,
-                Err(error) if error["retryable"] == true && Instant::now() < deadline => {}
-                Err(error) => panic!("message.send was refused: {error}"),
-            }
-        }
+        self.ok_until_heard("message.send", message(conversation, text, Uuid::now_v7())).await
     }
 
     /// The first frame pushed, before or after now, that `wanted` accepts; those before it are dropped.
@@ -247,16 +239,22 @@ impl Person {
 }
 
 impl Person {
+    /// [`Person::ok`], retrying what may be retried.
+    pub async fn ok_until_heard(&mut self, kind: &str, data: Value) -> Value {
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            match self.call(kind, data.clone()).await {
+                Ok(answer) => return answer,
+                Err(error) if error["retryable"] == true && Instant::now() < deadline => {}
+                Err(error) => panic!("{kind} was refused: {error}"),
+            }
+        }
+    }
+
     /// [`Person::direct`], retrying what may be retried.
     pub async fn direct_until_heard(&mut self, other: &Account) -> String {
         let data = json!({ "kind": "direct", "members": [other.user], "client_id": Uuid::now_v7() });
-        let deadline = Instant::now() + PATIENCE * 2;
-        loop {
-            match self.call("conversation.create", data.clone()).await {
-                Ok(created) => return created["conversation"].as_str().expect("an id").to_owned(),
-                Err(error) if error["retryable"] == true && Instant::now() < deadline => {}
-                Err(error) => panic!("conversation.create was refused: {error}"),
-            }
-        }
+        let created = self.ok_until_heard("conversation.create", data).await;
+        created["conversation"].as_str().expect("an id").to_owned()
     }
 }
