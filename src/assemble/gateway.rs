@@ -137,7 +137,7 @@ fn token_keys(installation: &Installation) -> anyhow::Result<TokenKeys> {
             .with_context(|| format!("crypto.token_previous_keys_file: cannot read {}", path.display()))?,
         None => String::new(),
     };
-    Ok(TokenKeys::load(crypto.token_key.expose(), &previous, crypto.token_max_ttl).context("crypto.token_key")?)
+    TokenKeys::load(crypto.token_key.expose(), &previous, crypto.token_max_ttl).context("crypto.token_key")
 }
 
 fn serve(
@@ -221,10 +221,10 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
             tracing::error!(error = ?ended, "the claim is lost, or deliveries cannot be read; every socket was closed");
         }
         current.incarnation.store(None);
-        if let Some(incarnation) = Arc::into_inner(incarnation) {
-            if let Err(error) = incarnation.release().await {
-                tracing::warn!(%error, "the claim was not released; it runs out by itself");
-            }
+        if let Some(incarnation) = Arc::into_inner(incarnation)
+            && let Err(error) = incarnation.release().await
+        {
+            tracing::warn!(%error, "the claim was not released; it runs out by itself");
         }
     }
     Ok(())

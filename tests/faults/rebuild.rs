@@ -51,7 +51,7 @@ async fn a_rebuild_equals_the_live_view() {
     }
     people[0].inbox_entry(&group).await;
 
-    let pool = PgPool::connect(&stack.parts.postgres_url()).await.expect("connects");
+    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
     for projection in ["groups", "inbox", "messages", "timeline", "users", "last_seen"] {
         let live = rows(&pool, projection).await;
         assert!(!live.is_empty(), "{projection} is empty, so nothing is shown");
