@@ -278,7 +278,7 @@ fn tables() -> String {
             comment.clear();
         } else if let Some((field, value)) = line.split_once(" = ") {
             assert!(!comment.is_empty(), "{section}.{field} has no comment");
-            let text = comment.drain(..).collect::<Vec<_>>().join(" ");
+            let text = std::mem::take(&mut comment).join(" ");
             let value = if value == "\"\"" { "not set".to_owned() } else { format!("`{value}`") };
             let is_secret = SECRETS.contains(&format!("{section}.{field}").as_str());
             assert_eq!(is_secret, text.ends_with("Secret."), "{section}.{field}");
