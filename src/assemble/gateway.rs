@@ -103,7 +103,7 @@ pub async fn run(
         catch_up: catching_up.clone(),
         presence: Arc::new(Present(presences)),
     };
-    let options = Options::configured(&config.gateway, &config.limits, installation.partitions());
+    let options = Options::configured(&config, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
     pusher.serve(&edge);
     resender.serve(&edge);

@@ -243,12 +243,10 @@ fn kafka_accepts_the_client_configurations() {
         ("kafka.sasl_username", "u"),
         ("kafka.sasl_password", "p"),
         ("kafka.brokers", "127.0.0.1:1"),
-        ("kafka.topic_prefix", "test-"),
     ];
     let kafka = load(None, &[], &settings).unwrap().kafka;
-    kafka.producer().create::<BaseProducer>().unwrap();
-    kafka.consumer("group").create::<BaseConsumer>().unwrap();
-    assert_eq!(kafka.consumer("group").get("group.id"), Some("test-group"));
+    kafka.client().create::<BaseProducer>().unwrap();
+    kafka.client().set("group.id", "group").create::<BaseConsumer>().unwrap();
 }
 
 /// `docs/configuration.md` is made from the comments of the defaults. `UPDATE_DOCS=1 cargo test` writes it again.

@@ -92,7 +92,8 @@ impl Stack {
             env,
             parts,
             role: None,
-            client: reqwest::Client::new(),
+            // Each test has a runtime of its own, and a kept connection would die with the one that made it.
+            client: reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client"),
             _data: data,
         };
         stack.run(&["admin", "setup"]).await;
