@@ -20,7 +20,8 @@ use crate::crypto::Keyring;
 use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
-use crate::gateway::claim::{Cluster, Incarnation, janitor};
+use crate::gateway::claim::{Cluster, Incarnation, janitor, takeover};
+use crate::gateway::deliveries::Strays;
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::Sessions;
 use crate::gateway::presence::Presences;
@@ -207,7 +208,7 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
         health.set_ready();
         tracing::info!(incarnation = %gateway.incarnation, partition = gateway.partition, "gateway takes sockets");
         let done = Arc::new(AtomicI64::new(-1));
-        let deliveries = Deliveries::new(Arc::clone(&edge), gateway.incarnation, Arc::clone(&done));
+        let deliveries = Deliveries::new(Arc::clone(&edge), gateway.incarnation, Arc::clone(&done), strays(&cluster));
         let ended = tokio::select! {
             () = stop.cancelled() => None,
             () = lost.cancelled() => None,
@@ -228,6 +229,17 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
         }
     }
     Ok(())
+}
+
+/// Notifies users of messages that no socket here was for.
+fn strays(cluster: &Cluster) -> Strays {
+    let cluster = cluster.clone();
+    Arc::new(move |delivery| {
+        // Nobody waits for these: the sequencer has told who was offline when it sent.
+        if let Err(error) = takeover::notify(&cluster, delivery) {
+            tracing::warn!(%error, "users without a socket were not notified");
+        }
+    })
 }
 
 /// Tells the claim how far deliveries are done with.
