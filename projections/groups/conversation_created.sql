@@ -5,7 +5,7 @@ WITH created AS (
     ON CONFLICT (conversation) DO NOTHING
 )
 INSERT INTO members
-SELECT b.conversation, u.user_id, b.roles[u.n], u.n - 1, b.at, TRUE, b.epoch, b.partition, b.index
+SELECT b.conversation, u.user_id, b.roles[u.n], u.n - 1, b.at, b.position, NULL, NULL, b.epoch, b.partition, b.index
 FROM batch b, unnest(b.users) WITH ORDINALITY AS u (user_id, n)
 WHERE b.wave = $1 AND b.type = 'conversation.created'
 ON CONFLICT (conversation, user_id) DO NOTHING;

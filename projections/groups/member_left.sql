@@ -1,4 +1,5 @@
 WITH
+-- Not yet applied, by the conversation's own guard.
 fresh AS (
     SELECT b.* FROM batch b JOIN conversations c USING (conversation)
     WHERE b.wave = $1 AND b.type = 'member.left' AND (b.epoch, b.index) > (c.epoch, c.index)
@@ -12,16 +13,19 @@ counted AS (
     ) f
     WHERE c.conversation = f.conversation
 ),
--- A user can be promoted by one event and leave by the next of the same wave: one row each, the newest counts for presence.
+-- A user can be promoted by one event and leave by a later one of the same wave: one row each.
 changes AS (
-    SELECT conversation, user_id, bool_or(gone) AS gone, bool_or(NOT gone) AS promoted, max(epoch) AS epoch, max(index) AS index
+    SELECT conversation, user_id, max(left_at) AS left_at, max(left_position) AS left_position, bool_or(promoted) AS promoted,
+           max(epoch) AS epoch, max(index) AS index
     FROM (
-        SELECT f.conversation, u.user_id, TRUE AS gone, f.epoch, f.index FROM fresh f, unnest(f.users) AS u (user_id)
+        SELECT f.conversation, u.user_id, f.at AS left_at, f.position AS left_position, FALSE AS promoted, f.epoch, f.index
+        FROM fresh f, unnest(f.users) AS u (user_id)
         UNION ALL
-        SELECT f.conversation, f.promoted, FALSE, f.epoch, f.index FROM fresh f WHERE f.promoted IS NOT NULL
+        SELECT f.conversation, f.promoted, NULL, NULL, TRUE, f.epoch, f.index FROM fresh f WHERE f.promoted IS NOT NULL
     ) AS each GROUP BY conversation, user_id
 )
 UPDATE members m
-SET present = m.present AND NOT c.gone, role = CASE WHEN c.promoted THEN 'owner' ELSE m.role END, epoch = c.epoch, index = c.index
+SET left_at = COALESCE(c.left_at, m.left_at), left_position = COALESCE(c.left_position, m.left_position),
+    role = CASE WHEN c.promoted THEN 'owner' ELSE m.role END, epoch = c.epoch, index = c.index
 FROM changes c
 WHERE m.conversation = c.conversation AND m.user_id = c.user_id AND (m.epoch, m.index) < (c.epoch, c.index);

@@ -21,7 +21,10 @@ CREATE TABLE members (
     role            TEXT NOT NULL,
     slot            BIGINT NOT NULL,
     joined_at       BIGINT NOT NULL,
-    present         BOOLEAN NOT NULL,
+    joined_position BIGINT NOT NULL,
+    -- NULL while present.
+    left_at         BIGINT,
+    left_position   BIGINT,
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
     index           BIGINT NOT NULL,

@@ -1,6 +1,6 @@
 WITH ids AS (
     INSERT INTO client_ids
-    SELECT conversation, client_id, actor, seq, position, at
+    SELECT conversation, client_id, actor, seq, position, at, partition
     FROM batch WHERE wave = $1 AND type = 'message.sent'
     ON CONFLICT DO NOTHING
 )

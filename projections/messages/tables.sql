@@ -19,7 +19,7 @@ CREATE TABLE messages (
 -- Mentions after one's read pointer are counted; most messages have none.
 CREATE INDEX ON messages (conversation, seq) WHERE mentions <> '{}';
 
--- Apart from the messages, so that one that is deleted is not sent again. Pruned after 24 hours.
+-- Apart from the messages, so that one that is deleted is not sent again. Pruned when no command of the partition can name it any more.
 CREATE TABLE client_ids (
     conversation    TEXT NOT NULL,
     client_id       UUID NOT NULL,
@@ -27,7 +27,8 @@ CREATE TABLE client_ids (
     seq             BIGINT NOT NULL,
     position        BIGINT NOT NULL,
     at              BIGINT NOT NULL,
+    partition       INT NOT NULL,
     -- UUIDv7 sorts by time, so the recent ones of a conversation are a range.
     PRIMARY KEY (conversation, client_id, sender)
 );
-CREATE INDEX ON client_ids (at);
+CREATE INDEX ON client_ids (partition, at);

@@ -3,8 +3,9 @@ CREATE TABLE users (
     tenant          TEXT NOT NULL,
     external_id     TEXT NOT NULL,
     name            TEXT,
-    position        BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
+    position        BIGINT NOT NULL,
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
     index           BIGINT NOT NULL

@@ -146,6 +146,8 @@ pub async fn run(
             codec: installation.codec,
             store: installation.store.clone(),
             batch_records: installation.config.projector.batch_records,
+            batch_wait: installation.config.projector.batch_wait,
+            stopped: Arc::clone(&health.projections),
             session_timeout_ms: installation.session_timeout_ms(),
         };
         running.spawn(projector::run(options, behind.clone()));

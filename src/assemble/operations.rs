@@ -9,10 +9,14 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::projector::Stopped;
+
 /// Whether the process takes work.
 #[derive(Debug, Default)]
 pub struct Health {
     ready: AtomicBool,
+    /// Of this process' projector.
+    pub projections: Arc<Stopped>,
 }
 
 impl Health {
@@ -23,7 +27,7 @@ impl Health {
 
     /// Whether it does.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire) && self.projections.count() == 0
     }
 }
 

@@ -38,11 +38,14 @@ impl Sequencer {
 #[serde(deny_unknown_fields)]
 pub struct Projector {
     pub batch_records: usize,
+    #[serde(rename = "batch_wait_ms", deserialize_with = "millis")]
+    pub batch_wait: Duration,
 }
 
 impl Projector {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.range("projector.batch_records", self.batch_records, 1..=100_000);
+        problems.range("projector.batch_wait_ms", self.batch_wait.as_millis(), 0..=10_000);
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::catalog::Projection;
 use super::item::Item;
 use crate::log::journal::Head;
+use crate::store::LIVE;
 
 /// The rows live as long as the transaction, the table as long as the connection.
 const STAGE: &str = "
@@ -18,8 +19,9 @@ const STAGE: &str = "
         role TEXT, first_slot BIGINT, promoted TEXT, read_seq BIGINT, delivered_seq BIGINT, external_id TEXT, user_name TEXT
     ) ON COMMIT DELETE ROWS";
 
-/// Lists travel as JSON: Postgres has no arrays of arrays of different lengths.
+/// A batch before it in the same transaction is done with. Lists travel as JSON: Postgres has no arrays of arrays of different lengths.
 const FILL: &str = "
+    WITH emptied AS (DELETE FROM batch)
     INSERT INTO batch
     SELECT wave, conversation, type, tenant, position, actor, at, causation, epoch, partition, index, seq, last_seq, event,
            client_id, text, reply_to, thread, ARRAY(SELECT jsonb_array_elements_text(mentions)), kind, name,
@@ -33,29 +35,53 @@ const FILL: &str = "
                client_id, text, reply_to, thread, mentions, kind, name, users, roles, role, first_slot, promoted, read_seq,
                delivered_seq, external_id, user_name)";
 
-/// Makes `batch` on a connection. Once for each.
+/// Makes `batch`, unless this connection has it.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // `IF NOT EXISTS` alone would bring a notice each time.
+    let there =
+        sqlx::query_scalar("SELECT to_regclass('pg_temp.batch') IS NOT NULL").fetch_one(&mut *connection).await?;
+    if there {
+        return Ok(());
+    }
     sqlx::query(STAGE).execute(connection).await.map(drop)
 }
 
-/// The wave of each item: it rises where a conversation's type changes, so that within a wave types are of different conversations.
-fn waves(items: &[Item]) -> Vec<i32> {
-    let mut last: HashMap<&str, (i32, &str)> = HashMap::new();
-    items
-        .iter()
-        .map(|item| {
-            let wave = match last.get(item.conversation.as_str()) {
-                None => 0,
-                Some((wave, kind)) if *kind == item.kind_of_event => *wave,
-                Some((wave, _)) => wave + 1,
-            };
-            last.insert(&item.conversation, (wave, &item.kind_of_event));
-            wave
-        })
-        .collect()
+/// The wave of each item. A conversation's next event goes into a later one when some projection has another file for it than for one
+/// that is in the wave already, so that within a wave the order of files does not matter. A wave has one epoch of a conversation.
+fn waves(projections: &[&Projection], items: &[Item]) -> Vec<i32> {
+    struct Current<'a> {
+        wave: i32,
+        epoch: i32,
+        kinds: Vec<&'a str>,
+    }
+    let mut current: HashMap<&str, Current<'_>> = HashMap::new();
+    let fits = |now: &Current<'_>, item: &Item| {
+        let kind = item.kind_of_event.as_str();
+        now.epoch == item.epoch && now.kinds.iter().all(|other| *other == kind || commute(projections, other, kind))
+    };
+    let wave = |item| {
+        let Item { conversation, kind_of_event, epoch, .. }: &Item = item;
+        let now = current.entry(conversation).or_insert(Current { wave: 0, epoch: *epoch, kinds: Vec::new() });
+        if !fits(now, item) {
+            *now = Current { wave: now.wave + 1, epoch: *epoch, kinds: Vec::new() };
+        }
+        if !now.kinds.contains(&kind_of_event.as_str()) {
+            now.kinds.push(kind_of_event);
+        }
+        now.wave
+    };
+    items.iter().map(wave).collect()
+}
+
+/// Whether no projection has different files for the two types.
+fn commute(projections: &[&Projection], one: &str, other: &str) -> bool {
+    projections.iter().all(|projection| match (projection.file(one), projection.file(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    })
 }
 
 /// Applies `items`, in the order of their index, to `projections`. In the caller's transaction.
@@ -70,7 +96,8 @@ pub async fn apply(
     if items.is_empty() {
         return Ok(());
     }
-    let waves = waves(items);
+    let waves = waves(projections, items);
+    prepare(connection).await?;
     fill(connection, items, &waves).await?;
     let mut types: BTreeMap<i32, BTreeSet<&str>> = BTreeMap::new();
     for (item, wave) in items.iter().zip(&waves) {
@@ -78,13 +105,16 @@ pub async fn apply(
     }
     for (wave, types) in types {
         for projection in projections {
-            let typed = types.iter().flat_map(|kind| projection.statements(kind));
-            for sql in typed.chain(projection.any()) {
+            // A file of several types takes them all at once.
+            let mut files: Vec<_> = types.iter().filter_map(|kind| projection.file(kind)).collect();
+            files.sort_unstable();
+            files.dedup();
+            for sql in files.into_iter().chain(projection.any()) {
                 sqlx::query(AssertSqlSafe(sql)).bind(wave).execute(&mut *connection).await?;
             }
         }
     }
-    sqlx::query("TRUNCATE batch").execute(connection).await.map(drop)
+    Ok(())
 }
 
 async fn fill(connection: &mut PgConnection, items: &[Item], waves: &[i32]) -> Result<(), sqlx::Error> {
@@ -131,14 +161,14 @@ async fn fill(connection: &mut PgConnection, items: &[Item], waves: &[i32]) -> R
         .map(drop)
 }
 
-/// Moves a checkpoint on, if it is still where the batch began. Whether it was: if not, another projector is ahead, and the batch
-/// must not be committed.
+/// Moves the live checkpoint on, if it is still where the batch began. Whether it was: if not, another projector is ahead, and the batch
+/// must not be applied. To be called first in the transaction: who has the checkpoint's lock needs no other to finish, so a zombie
+/// waits here without holding rows, and so does everybody while a rebuilt version is switched to.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn advance(
     connection: &mut PgConnection,
-    version: &str,
     source: &str,
     partition: i32,
     from: i64,
@@ -153,7 +183,7 @@ pub async fn advance(
              index = EXCLUDED.index, cause_offset = EXCLUDED.cause_offset
          WHERE c.next_offset = $4",
     )
-    .bind(version)
+    .bind(LIVE)
     .bind(source)
     .bind(partition)
     .bind(from)
@@ -166,4 +196,36 @@ pub async fn advance(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::topics;
+    use crate::projector::catalog;
+
+    fn waves_of(kinds: &[(&str, &str, i32)]) -> Vec<i32> {
+        let item = |(conversation, kind, epoch): &(&str, &str, i32)| Item {
+            conversation: (*conversation).into(),
+            kind_of_event: (*kind).into(),
+            epoch: *epoch,
+            ..Item::default()
+        };
+        waves(&catalog::of_source(topics::CONVERSATION_JOURNAL), &kinds.iter().map(item).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_chat_is_one_wave() {
+        let chat =
+            [("a", "message.sent", 0), ("a", "receipt.read", 0), ("b", "message.sent", 0), ("a", "message.sent", 0)];
+        assert_eq!(waves_of(&chat), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_conversations_wave_rises_where_the_order_matters() {
+        let kinds =
+            ["conversation.created", "message.sent", "member.joined", "later.invention", "member.left", "message.sent"];
+        assert_eq!(waves_of(&kinds.map(|kind| ("a", kind, 0))), [0, 1, 2, 2, 3, 4]);
+        assert_eq!(waves_of(&[("a", "message.sent", 0), ("b", "member.left", 0), ("a", "message.sent", 1)]), [0, 0, 1]);
+    }
 }

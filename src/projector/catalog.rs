@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use anyhow::Context;
 use include_dir::{Dir, include_dir};
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -68,38 +69,62 @@ fn read(folder: &'static Dir<'static>) -> anyhow::Result<Projection> {
 }
 
 impl Projection {
-    /// The SQL for a type of event: its own file, then the one for every type.
-    pub fn statements(&self, kind: &str) -> impl Iterator<Item = &'static str> + '_ {
-        self.events.get(kind).copied().into_iter()
+    /// The SQL for a type of event. Of two types that share a file it is the same.
+    pub fn file(&self, kind: &str) -> Option<&'static str> {
+        self.events.get(kind).copied()
     }
 
     /// The SQL that is run once a wave, whatever its types.
     pub fn any(&self) -> Option<&'static str> {
-        self.events.get(ANY).copied()
+        self.file(ANY)
+    }
+
+    /// Of its tables, to know those of another version.
+    fn fingerprint(&self) -> String {
+        let digest = digest(&SHA256, self.tables.as_bytes());
+        digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Makes its tables in `schema`, unless that is there.
     ///
     /// # Errors
     /// If Postgres fails.
-    pub async fn install(&self, pool: &PgPool, schema: &str) -> anyhow::Result<()> {
+    pub async fn install(&self, pool: &PgPool, schema: &str) -> anyhow::Result<Installed> {
         let mut transaction = pool.begin().await?;
         // Several processes start at once.
         sqlx::query("SELECT pg_advisory_xact_lock(7305812)").execute(&mut *transaction).await?;
-        let there: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
-            .bind(schema)
-            .fetch_one(&mut *transaction)
-            .await?;
-        if !there {
-            let script = format!("CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}; {}", self.tables);
-            sqlx::raw_sql(AssertSqlSafe(script))
-                .execute(&mut *transaction)
-                .await
-                .with_context(|| format!("cannot make the tables of {schema}"))?;
+        let (there, found): (bool, Option<String>) = sqlx::query_as(
+            "SELECT to_regnamespace($1) IS NOT NULL, obj_description(to_regnamespace($1), 'pg_namespace')",
+        )
+        .bind(schema)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let fingerprint = self.fingerprint();
+        if there {
+            return Ok(if found == Some(fingerprint) { Installed::Kept } else { Installed::Outdated });
         }
+        let script = format!(
+            "CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS '{fingerprint}'; SET LOCAL search_path TO {schema}; {}",
+            self.tables
+        );
+        sqlx::raw_sql(AssertSqlSafe(script))
+            .execute(&mut *transaction)
+            .await
+            .with_context(|| format!("cannot make the tables of {schema}"))?;
         transaction.commit().await?;
-        Ok(())
+        Ok(Installed::Made)
     }
+}
+
+/// What [`Projection::install`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// Nothing; the tables are there now, and empty.
+    Made,
+    /// The tables of this version.
+    Kept,
+    /// The tables of another version of this program.
+    Outdated,
 }
 
 #[cfg(test)]

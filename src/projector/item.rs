@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::codec::Codec;
 use crate::codec::records::{ConversationEvent, Presence, Receipt, UserEvent};
+use crate::domain::UserId;
 use crate::domain::conversation::MemberJoined;
 use crate::log::{Fetched, topics};
 
@@ -46,6 +47,11 @@ pub struct Item {
     pub user_name: Option<String>,
 }
 
+/// Postgres has no text with U+0000, and what somebody typed must not stop a partition.
+fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
 impl Item {
     /// From a record of a public stream. None for streams and tombstones that no projection is fed from.
     ///
@@ -62,12 +68,12 @@ impl Item {
         decoded.map(Some).with_context(|| format!("a record of `{stream}` cannot be decoded"))
     }
 
-    /// From a record of `presence`: when a user was last seen. None for everything else there.
+    /// From a record of `presence`: when a user was last seen, or that this is forgotten. None for everything else there.
     ///
     /// # Errors
     /// If it cannot be decoded: the reader stops.
     pub fn presence(codec: &Codec, fetched: &Fetched) -> anyhow::Result<Option<Self>> {
-        let Some(value) = &fetched.value else { return Ok(None) };
+        let Some(value) = &fetched.value else { return Ok(Self::unseen(fetched)) };
         let presence: Presence = codec.decode(value).context("a record of `presence` cannot be decoded")?;
         if presence.session.is_some() {
             return Ok(None);
@@ -83,10 +89,23 @@ impl Item {
         }))
     }
 
+    /// From a tombstone of `usr_…/last`.
+    fn unseen(fetched: &Fetched) -> Option<Self> {
+        let key = std::str::from_utf8(fetched.key.as_deref()?).ok()?;
+        let user: UserId = key.strip_suffix("/last")?.parse().ok()?;
+        Some(Self {
+            conversation: user.to_string(),
+            kind_of_event: "user.unseen".into(),
+            partition: fetched.partition,
+            index: fetched.offset,
+            ..Self::default()
+        })
+    }
+
     fn conversation_event(event: ConversationEvent, framed: &Bytes) -> Self {
         let mut item = Self {
             conversation: event.conversation.to_string(),
-            kind_of_event: event.r#type,
+            kind_of_event: storable(event.r#type),
             tenant: event.tenant.to_string(),
             position: event.position,
             actor: event.actor.to_string(),
@@ -108,7 +127,8 @@ impl Item {
             item.seq = sent.seq;
             item.client_id = Some(sent.client_id);
             item.text = sent.text;
-            (item.reply_to, item.thread, item.mentions) = (sent.reply_to, sent.thread, sent.mentions);
+            (item.reply_to, item.thread, item.mentions) =
+                (sent.reply_to, sent.thread, sent.mentions.into_iter().map(storable).collect());
         }
         if let Some(MemberJoined { users, role, first_slot, read_seq }) = event.member_joined {
             item.users = users.iter().map(ToString::to_string).collect();
@@ -141,10 +161,10 @@ impl Item {
     fn user_event(event: UserEvent) -> Self {
         let profile = event.user_registered.or(event.user_updated);
         let (external_id, user_name) =
-            profile.map_or((None, None), |profile| (Some(profile.external_id), profile.name));
+            profile.map_or((None, None), |p| (Some(storable(p.external_id)), p.name.map(storable)));
         Self {
             conversation: event.user.to_string(),
-            kind_of_event: event.r#type,
+            kind_of_event: storable(event.r#type),
             tenant: event.tenant.to_string(),
             position: event.position,
             actor: event.actor.to_string(),

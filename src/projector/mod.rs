@@ -1,30 +1,42 @@
 //! The projector: journals into the views of Postgres.
 //!
 //! [`catalog`] is the folders of `projections/`, [`item`] an event as they see it, [`apply`] a batch into the views, [`feed`] where
-//! events come from. Here is the loop: read, apply and move the checkpoint in one transaction.
+//! events come from, [`rebuild`] a view anew. Here is the loop: read, apply and move the checkpoint in one transaction.
 
 pub mod apply;
 pub mod catalog;
 pub mod feed;
 pub mod item;
+pub mod rebuild;
+mod stopped;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::Codec;
+use crate::domain::time::HOUR_MS;
 use crate::log::{Change, Ownership, Reader, topics};
 use crate::store::{LIVE, Store};
 use feed::Feed;
+use item::Item;
+
+pub use stopped::Stopped;
 
 /// What views are fed from.
 pub const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, topics::PRESENCE];
-const RETRY: Duration = Duration::from_millis(500);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(30);
 const PRUNE: Duration = Duration::from_secs(600);
 const LAG: Duration = Duration::from_secs(5);
+/// How long client ids are kept behind a partition's newest message. A command is refused whose client id is older than 24 hours, by the
+/// time of the command, which is never before that message's; the hour more is for clocks that are ahead.
+const KEEP_CLIENT_IDS_MS: i64 = 25 * HOUR_MS;
 
 /// What a projector needs.
 #[derive(Clone)]
@@ -37,8 +49,12 @@ pub struct Options {
     pub store: Store,
     /// Most records applied in one transaction.
     pub batch_records: usize,
+    /// How long a batch that has begun waits to become full.
+    pub batch_wait: Duration,
     /// After how long without a sign of life another process takes the partitions.
     pub session_timeout_ms: u32,
+    /// Told of partitions that stand still.
+    pub stopped: Arc<Stopped>,
 }
 
 /// Projects the partitions that the group gives to this process, until `shutdown`.
@@ -52,7 +68,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
     for source in SOURCES {
         running.spawn(own(options.clone(), source, stop.clone()));
     }
-    running.spawn(prune(options.store.clone(), stop.clone()));
+    running.spawn(keep_pruning(options.store.clone(), stop.clone()));
     while let Some(ended) = running.join_next().await {
         ended??;
         // Whatever ends one ends all.
@@ -62,113 +78,202 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
 }
 
 async fn own(options: Options, source: &'static str, stop: CancellationToken) -> anyhow::Result<()> {
+    // One client for all partitions: each has its own threads and connections.
+    let reader = Arc::new(Reader::new(&options.client, source)?);
     let group = format!("projector-{source}");
     let (ownership, mut changes) = Ownership::join(&options.client, &group, source, options.session_timeout_ms)?;
     let mut owned: HashMap<i32, (CancellationToken, tokio::task::JoinHandle<()>)> = HashMap::new();
-    loop {
+    let result = loop {
         let change = tokio::select! {
             change = changes.recv() => change,
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => break Ok(()),
         };
         match change {
             Some(Change::Gained(partitions)) => {
                 for partition in partitions {
                     let lost = CancellationToken::new();
-                    let task = tokio::spawn(keep_projecting(options.clone(), source, partition, lost.clone()));
+                    let work = Work { options: options.clone(), reader: Arc::clone(&reader), source, partition };
+                    let task = tokio::spawn(work.keep_projecting(lost.clone()));
                     owned.insert(partition, (lost, task));
                 }
             }
             Some(Change::Losing { partitions, done }) => {
-                for (lost, task) in
-                    partitions.iter().filter_map(|partition| owned.remove(partition)).collect::<Vec<_>>()
-                {
-                    lost.cancel();
-                    let _ = task.await;
-                }
+                end(partitions.iter().filter_map(|partition| owned.remove(partition)).collect()).await;
                 drop(done);
             }
-            Some(Change::Failed(error)) => return Err(error.into()),
-            None => break,
+            Some(Change::Failed(error)) => break Err(error.into()),
+            None => break Ok(()),
         }
-    }
-    for (lost, task) in owned.into_values() {
-        lost.cancel();
-        let _ = task.await;
-    }
+    };
+    end(owned.into_values().collect()).await;
     drop(changes);
     ownership.leave().await;
-    Ok(())
+    result
 }
 
-async fn keep_projecting(options: Options, source: &'static str, partition: i32, lost: CancellationToken) {
-    while !lost.is_cancelled() {
-        let ended = tokio::select! {
-            ended = project(&options, source, partition) => ended,
-            // A batch is whole or not at all: dropping one half-way is safe.
-            () = lost.cancelled() => return,
-        };
-        if let Err(error) = ended {
-            metrics::counter!("tidings_projection_failures_total", "source" => source).increment(1);
+async fn end(tasks: Vec<(CancellationToken, tokio::task::JoinHandle<()>)>) {
+    for (lost, _) in &tasks {
+        lost.cancel();
+    }
+    for (_, task) in tasks {
+        // A panic has been reported by the runtime.
+        let _ = task.await;
+    }
+}
+
+/// One owned partition.
+struct Work {
+    options: Options,
+    reader: Arc<Reader>,
+    source: &'static str,
+    partition: i32,
+}
+
+impl Work {
+    async fn keep_projecting(self, lost: CancellationToken) {
+        let mut wait = FIRST_RETRY;
+        let mut standing = None;
+        loop {
+            let began = Instant::now();
+            let ended = tokio::select! {
+                // A batch is whole or not at all: dropping one half-way is safe.
+                ended = self.project(&mut standing) => ended,
+                () = lost.cancelled() => return,
+            };
+            if began.elapsed() > LAST_RETRY {
+                wait = FIRST_RETRY;
+            }
+            if let Err(error) = ended {
+                self.report(&error, wait);
+                if !stopped::passes(&error) && standing.is_none() {
+                    standing = Some(self.options.stopped.stand(self.source, self.partition));
+                }
+            }
+            tokio::select! {
+                () = sleep(wait) => wait = (wait * 2).min(LAST_RETRY),
+                () = lost.cancelled() => return,
+            }
+        }
+    }
+
+    fn report(&self, error: &anyhow::Error, wait: Duration) {
+        let (source, partition, retry_ms) = (self.source, self.partition, wait.as_millis());
+        let error_text = format!("{error:#}");
+        metrics::counter!("tidings_projection_failures_total", "journal" => source).increment(1);
+        if stopped::passes(error) {
+            tracing::warn!(source, partition, error = error_text, retry_ms, "projection pauses");
+        } else {
             tracing::error!(
                 source,
                 partition,
-                error = format!("{error:#}"),
-                "projection stopped; it starts again from its checkpoint"
+                error = error_text,
+                retry_ms,
+                "projection stands still; nothing after this record reaches the views of this partition until it is mended"
             );
         }
-        tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
-            () = lost.cancelled() => {}
-        }
     }
-}
 
-/// Projects one partition until something fails, or another projector is found to be ahead.
-async fn project(options: &Options, source: &'static str, partition: i32) -> anyhow::Result<()> {
-    let head = options.store.head(LIVE, source, partition).await?;
-    let reader = Reader::new(&options.client, source)?;
-    let mut feed = Feed::open(&reader, options.codec, source, partition, head).await?;
-    let projections = catalog::of_source(source);
-    let mut lag = tokio::time::interval(LAG);
-    loop {
-        let before = feed.head();
-        let items = tokio::select! {
-            items = feed.next(options.batch_records) => items?,
-            _ = lag.tick() => {
-                let behind = feed.end().await? - before.next_offset;
-                #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-                metrics::gauge!("tidings_projection_lag_records", "source" => source, "partition" => partition.to_string()).set(behind.max(0) as f64);
+    /// Projects until something fails, or another projector is found to be ahead.
+    async fn project(&self, standing: &mut Option<stopped::Standing>) -> anyhow::Result<()> {
+        let Options { store, codec, .. } = &self.options;
+        let head = store.head(LIVE, self.source, self.partition).await?;
+        let mut feed = Feed::open(&self.reader, codec, self.source, self.partition, head).await?;
+        // One by one up to a record that cannot be taken: what is before it is not held up.
+        let most = if standing.is_some() { 1 } else { self.options.batch_records };
+        let mut lag = tokio::time::interval(LAG);
+        loop {
+            let before = feed.head();
+            // Only this await is ever dropped by the tick, and it has taken nothing until it resolves.
+            let mut items = tokio::select! {
+                items = feed.next(most) => items?,
+                _ = lag.tick() => {
+                    self.measure(&feed).await;
+                    continue;
+                }
+            };
+            if feed.head() == before {
                 continue;
             }
-        };
-        let reached = feed.head();
-        if reached == before {
-            continue;
+            self.fill(&mut feed, &mut items, before.next_offset, most).await?;
+            if !self.commit(&items, before.next_offset, &feed).await? {
+                let (source, partition) = (self.source, self.partition);
+                tracing::warn!(source, partition, "another projector is ahead; starting from its checkpoint");
+                return Ok(());
+            }
+            *standing = None;
+            metrics::counter!("tidings_projected_records_total", "journal" => self.source)
+                .increment(items.len() as u64);
         }
-        let mut transaction = options.store.pool().begin().await?;
-        apply::apply(&mut transaction, &projections, &items).await?;
-        if !apply::advance(&mut transaction, LIVE, source, partition, before.next_offset, reached).await? {
-            tracing::warn!(source, partition, "another projector is ahead; starting from its checkpoint");
-            return Ok(());
+    }
+
+    /// Adds to a batch that has begun what comes within the time for it.
+    async fn fill(&self, feed: &mut Feed, items: &mut Vec<Item>, from: i64, most: usize) -> anyhow::Result<()> {
+        let until = Instant::now() + self.options.batch_wait;
+        loop {
+            let taken = usize::try_from(feed.head().next_offset - from).unwrap_or(usize::MAX);
+            let room = most.saturating_sub(taken);
+            if room == 0 {
+                return Ok(());
+            }
+            match timeout_at(until, feed.next(room)).await {
+                Ok(more) => items.extend(more?),
+                Err(_) => return Ok(()),
+            }
         }
+    }
+
+    async fn measure(&self, feed: &Feed) {
+        // Kafka away shows elsewhere.
+        let Ok(end) = feed.end().await else { return };
+        let behind = (end - feed.head().next_offset).max(0);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("tidings_projection_lag_records", "journal" => self.source, "partition" => self.partition.to_string())
+            .set(behind as f64);
+    }
+
+    /// Applies what `feed` gave since `from`. False if another projector is ahead.
+    async fn commit(&self, items: &[Item], from: i64, feed: &Feed) -> anyhow::Result<bool> {
+        // A connection for a batch only: there are more partitions than connections.
+        let mut transaction = self.options.store.pool().begin().await?;
+        if !apply::advance(&mut transaction, self.source, self.partition, from, feed.head()).await? {
+            return Ok(false);
+        }
+        apply::apply(&mut transaction, &catalog::of_source(self.source), items).await?;
         transaction.commit().await?;
-        metrics::counter!("tidings_projected_records_total", "source" => source).increment(items.len() as u64);
+        Ok(true)
     }
 }
 
-/// Client ids are known for 24 hours.
-async fn prune(store: Store, stop: CancellationToken) -> anyhow::Result<()> {
+async fn keep_pruning(store: Store, stop: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(PRUNE);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return Ok(()),
         }
-        // An hour more than promised: commands wait in the log, too.
-        let before = crate::domain::Timestamp::now().plus(-25 * crate::domain::time::HOUR_MS);
-        let pruned = sqlx::query("DELETE FROM client_ids WHERE at < $1").bind(before.0).execute(store.pool()).await;
-        if let Err(error) = pruned {
+        if let Err(error) = prune(&store).await {
             tracing::warn!(%error, "cannot prune client ids; it is tried again later");
         }
     }
+}
+
+/// Forgets client ids that no command can name any more. How many. By the time of the log, not of this machine: commands may have waited.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn prune(store: &Store) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "DELETE FROM client_ids i
+         USING (
+             SELECT partition, (SELECT max(n.at) FROM client_ids n WHERE n.partition = c.partition) - $3 AS before
+             FROM checkpoints c WHERE version = $1 AND source = $2
+         ) old
+         WHERE i.partition = old.partition AND i.at < old.before",
+    )
+    .bind(LIVE)
+    .bind(topics::CONVERSATION_JOURNAL)
+    .bind(KEEP_CLIENT_IDS_MS)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -108,9 +108,10 @@ impl Store {
         Ok(LoadedUsers { head, users })
     }
 
-    /// All reads in it see one state of the database.
+    /// All reads in it see one state of the database. The lock comes before the state is fixed, see `migrations/0002_views.sql`.
     pub(super) async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?)
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE view_switch IN ACCESS SHARE MODE";
+        Ok(self.pool.begin_with(begin).await?)
     }
 }
 
@@ -134,7 +135,7 @@ async fn load_members(
 ) -> Result<(), StoreError> {
     let rows: Vec<(String, String, String, i64, i64, i64)> = sqlx::query_as(
         "SELECT m.conversation, m.user_id, m.role, m.slot, p.read_seq, p.delivered_seq
-         FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.present",
+         FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.left_position IS NULL",
     )
     .bind(names)
     .fetch_all(&mut **snapshot)

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::domain::EventId;
 use crate::log::journal::Head;
-use crate::projector::catalog;
+use crate::projector::catalog::{self, Installed};
 
 pub use load::{LoadedConversations, LoadedUsers};
 pub use reads::{Changes, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, StoreError};
@@ -33,12 +33,7 @@ impl Store {
             catalog::all().iter().map(|projection| projection.name.as_str()).chain(["public"]).collect();
         // Plans that take longer to compile than to run are not for these queries.
         let options = options.options([("search_path", names.join(",").as_str()), ("jit", "off")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            // Any connection may be asked to apply a batch.
-            .after_connect(|connection, _| Box::pin(crate::projector::apply::prepare(connection)))
-            .connect_with(options)
-            .await?;
+        let pool = PgPoolOptions::new().max_connections(max_connections).connect_with(options).await?;
         Ok(Self { pool })
     }
 
@@ -54,9 +49,29 @@ impl Store {
     pub async fn install(&self) -> anyhow::Result<()> {
         sqlx::migrate!().run(&self.pool).await?;
         for projection in catalog::all() {
-            projection.install(&self.pool, &projection.name).await?;
+            let name = &projection.name;
+            let wanting = match projection.install(&self.pool, name).await? {
+                Installed::Kept => false,
+                Installed::Outdated => true,
+                // New to an installation whose views are under way already.
+                Installed::Made => self.begun(&projection.source).await?,
+            };
+            if wanting {
+                tracing::error!(
+                    projection = name,
+                    "a view is not of this version; run `tidings admin rebuild {name}` before it is relied on"
+                );
+            }
         }
         Ok(())
+    }
+
+    /// Whether anything of a source has been applied.
+    async fn begun(&self, source: &str) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM checkpoints WHERE source = $1 AND next_offset > 0)")
+            .bind(source)
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// How far a version of the views is in a partition of a source.

@@ -177,11 +177,11 @@ impl TryFrom<RawInbox> for InboxRow {
     }
 }
 
-const ENTRY: &str = include_str!("queries/entry.sql");
-
-fn entries(filter: &str) -> sqlx::AssertSqlSafe<String> {
-    // Both parts are files or constants of this program.
-    sqlx::AssertSqlSafe(format!("{ENTRY} {filter}"))
+/// What `$file` picks, as members see it.
+macro_rules! entries {
+    ($file:literal) => {
+        sqlx::query_as(concat!(include_str!(concat!("queries/", $file)), include_str!("queries/entry.sql")))
+    };
 }
 
 impl Store {
@@ -198,7 +198,7 @@ impl Store {
         let row: Option<(String, i64, i64, Option<String>)> = sqlx::query_as(
             "SELECT c.kind, h.last_seq, h.last_position, m.role
              FROM conversations c JOIN heads h USING (conversation)
-             LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.present
+             LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.left_position IS NULL
              WHERE c.conversation = $1 AND c.tenant = $2",
         )
         .bind(conversation.to_string())
@@ -223,19 +223,16 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<InboxRow>, StoreError> {
         let mut snapshot = self.snapshot().await?;
-        let rows: Vec<RawInbox> = sqlx::query_as(entries(
-            "WHERE p.user_id = (asked.each ->> 'user') AND p.present
-               AND ($2::bigint IS NULL OR (h.last_at, h.conversation) < ($2, $3))
-             ORDER BY h.last_at DESC, h.conversation DESC LIMIT $4",
-        ))
-        .bind(json!([{ "user": user }]))
-        .bind(cursor.map(|cursor| cursor.last_at.0))
-        .bind(cursor.map(|cursor| cursor.conversation.to_string()))
-        .bind(limit)
-        .fetch_all(&mut *snapshot)
-        .await?;
+        let rows: Vec<RawInbox> = entries!("page.sql")
+            .bind(user.to_string())
+            .bind(cursor.map(|cursor| cursor.last_at.0))
+            .bind(cursor.map(|cursor| cursor.conversation.to_string()))
+            .bind(limit)
+            .fetch_all(&mut *snapshot)
+            .await?;
         let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
         last_messages(&mut snapshot, &mut rows).await?;
+        snapshot.commit().await?;
         Ok(rows)
     }
 
@@ -249,14 +246,11 @@ impl Store {
         conversation: ConversationId,
     ) -> Result<Option<InboxRow>, StoreError> {
         let mut snapshot = self.snapshot().await?;
-        let filter = "WHERE p.user_id = (asked.each ->> 'user') AND p.conversation = $2";
-        let rows: Vec<RawInbox> = sqlx::query_as(entries(filter))
-            .bind(json!([{ "user": user }]))
-            .bind(conversation.to_string())
-            .fetch_all(&mut *snapshot)
-            .await?;
+        let rows: Vec<RawInbox> =
+            entries!("one.sql").bind(user.to_string()).bind(conversation.to_string()).fetch_all(&mut *snapshot).await?;
         let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
         last_messages(&mut snapshot, &mut rows).await?;
+        snapshot.commit().await?;
         Ok(rows.pop())
     }
 
@@ -275,13 +269,11 @@ impl Store {
         .fetch_all(&mut *snapshot)
         .await?;
         let list: Vec<_> = asked.iter().map(|(user, cursor)| json!({ "user": user, "cursor": cursor })).collect();
-        let rows: Vec<RawInbox> = sqlx::query_as(entries(include_str!("queries/changes.sql")))
-            .bind(json!(list))
-            .fetch_all(&mut *snapshot)
-            .await?;
+        let rows: Vec<RawInbox> = entries!("changes.sql").bind(json!(list)).fetch_all(&mut *snapshot).await?;
         let ords: Vec<_> = rows.iter().map(|row| usize::try_from(row.ord - 1).unwrap_or_default()).collect();
         let mut flat = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
         last_messages(&mut snapshot, &mut flat).await?;
+        snapshot.commit().await?;
         let mut rows: Vec<Vec<InboxRow>> = asked.iter().map(|_| Vec::new()).collect();
         for (ord, row) in ords.into_iter().zip(flat) {
             if let Some(rows) = rows.get_mut(ord) {
@@ -358,6 +350,7 @@ impl Store {
         .bind(seqs)
         .fetch_all(&mut *snapshot)
         .await?;
+        snapshot.commit().await?;
         let mut by_position = HashMap::with_capacity(messages.len());
         for raw in messages {
             by_position.insert(raw.position, MessageRow::try_from(raw)?);
@@ -380,7 +373,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<(UserId, Role)>, StoreError> {
         let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT user_id, role FROM members WHERE conversation = $1 AND present AND user_id > $2 ORDER BY user_id LIMIT $3",
+            "SELECT user_id, role FROM members WHERE conversation = $1 AND left_position IS NULL AND user_id > $2 ORDER BY user_id LIMIT $3",
         )
         .bind(conversation.to_string())
         .bind(after.map(|user| user.to_string()).unwrap_or_default())
@@ -407,9 +400,32 @@ impl Store {
                 .await?;
         Ok(row.map(|(name,)| name))
     }
+
+    /// When each of `users` was last seen; those who never were are absent.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn last_seen(
+        &self,
+        tenant: TenantId,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Timestamp>, StoreError> {
+        let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT user_id, at FROM last_seen WHERE user_id = ANY($1) AND tenant = $2")
+                .bind(names)
+                .bind(tenant.to_string())
+                .fetch_all(&self.pool)
+                .await?;
+        let parse = |(user, at): (String, i64)| {
+            let user = user.parse().map_err(|_| StoreError::Damaged("last_seen.user_id"))?;
+            Ok((user, Timestamp(at)))
+        };
+        rows.into_iter().map(parse).collect()
+    }
 }
 
-/// Adds the newest message of each.
+/// Adds the newest message that each row's user may see.
 async fn last_messages(
     snapshot: &mut sqlx::Transaction<'_, sqlx::Postgres>,
     rows: &mut [InboxRow],
@@ -428,10 +444,10 @@ async fn last_messages(
     let mut newest = HashMap::with_capacity(messages.len());
     for raw in messages {
         let message = MessageRow::try_from(raw)?;
-        newest.insert(message.conversation, message);
+        newest.insert((message.conversation, message.seq), message);
     }
     for row in rows {
-        row.last_message = newest.get(&row.conversation).cloned();
+        row.last_message = newest.get(&(row.conversation, row.last_seq)).cloned();
     }
     Ok(())
 }

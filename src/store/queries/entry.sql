@@ -1,11 +1,13 @@
--- A conversation as a member sees it, for each user in $1: a JSON list of {"user", "cursor"?}.
-SELECT asked.ord, p.conversation, c.kind, c.name, c.name_causation, c.members_count, h.last_position, h.last_seq, h.last_at,
-       p.read_seq, m.role, m.joined_at, p.present,
+-- A conversation as a member sees it, for each that was picked. Who left sees nothing that came later.
+SELECT picked.ord, p.conversation, c.kind, c.name, c.name_causation, c.members_count,
+       COALESCE(p.left_position, h.last_position) AS last_position, COALESCE(p.left_seq, h.last_seq) AS last_seq, h.last_at,
+       p.read_seq, m.role, m.joined_at, p.left_position IS NULL AS present,
        (SELECT count(*) FROM messages t
-        WHERE t.conversation = p.conversation AND t.seq > p.read_seq AND t.mentions <> '{}'
-          AND t.mentions && ARRAY[p.user_id, 'all', 'here']) AS mentions_unread
-FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS asked (each, ord)
-JOIN pointers p ON p.user_id = (asked.each ->> 'user')
-JOIN heads h ON h.conversation = p.conversation
-JOIN conversations c ON c.conversation = p.conversation
-JOIN members m ON m.conversation = p.conversation AND m.user_id = p.user_id
+        WHERE t.conversation = p.conversation AND t.seq > p.read_seq AND t.seq <= COALESCE(p.left_seq, h.last_seq)
+          AND t.mentions <> '{}' AND t.mentions && ARRAY[p.user_id, 'all', 'here']) AS mentions_unread
+FROM picked
+JOIN pointers p USING (user_id, conversation)
+JOIN heads h USING (conversation)
+JOIN conversations c USING (conversation)
+JOIN members m USING (conversation, user_id)
+ORDER BY picked.ord, h.last_at DESC, conversation DESC

@@ -1,0 +1,296 @@
+//! The projector over a real Kafka and a real Postgres: rebuilds beside live views, and what stops it and what does not.
+
+#[path = "support/history.rs"]
+mod history;
+#[path = "support/views.rs"]
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use rdkafka::config::ClientConfig;
+use sqlx::Connection;
+use tidings::codec::Codec;
+use tidings::codec::records::JournalRecord;
+use tidings::dev::{Parts, PartsOptions};
+use tidings::domain::{EventId, Timestamp};
+use tidings::log::{Producer, partition_of, topics};
+use tidings::projector::item::Item;
+use tidings::projector::{self, Stopped, apply, catalog, rebuild};
+use tidings::publisher;
+use tidings::store::{LIVE, Store};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use history::{History, PARTITIONS, steps};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const JOURNAL: &str = topics::CONVERSATION_JOURNAL;
+
+struct World {
+    parts: Parts,
+    _data: tempfile::TempDir,
+    client: ClientConfig,
+    store: Store,
+    producer: Producer,
+}
+
+impl World {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        let mut options = PartsOptions::new(data.path().join("parts"));
+        options.fsync = false;
+        let parts = Parts::start(options).await.expect("parts");
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", parts.kafka()).set("log_level", "0").set("fetch.wait.max.ms", "20");
+        let layout = topics::Layout { partitions: PARTITIONS, delivery_partitions: 1, replication: 1, min_insync: 1 };
+        topics::ensure(&client, layout).await.expect("topics");
+        // Fewer connections than partitions of all sources: nobody may keep one.
+        let store = Store::connect(parts.postgres_url().parse().expect("an address"), 5).await.expect("connects");
+        store.install().await.expect("installs");
+        let producer = Producer::new(&client).expect("configured");
+        Self { parts, _data: data, client, store, producer }
+    }
+
+    fn projector(&self) -> Running {
+        let stopped = Arc::new(Stopped::default());
+        let options = projector::Options {
+            client: self.client.clone(),
+            codec: Codec::builtin(),
+            store: self.store.clone(),
+            batch_records: 50,
+            batch_wait: Duration::from_millis(2),
+            session_timeout_ms: 6_000,
+            stopped: Arc::clone(&stopped),
+        };
+        let shutdown = CancellationToken::new();
+        Running { task: tokio::spawn(projector::run(options, shutdown.clone())), shutdown, stopped }
+    }
+
+    fn publisher(&self) -> Running {
+        let shutdown = CancellationToken::new();
+        let options = publisher::Options::new(self.client.clone(), Codec::builtin());
+        Running { task: tokio::spawn(publisher::run(options, shutdown.clone())), shutdown, stopped: Arc::default() }
+    }
+
+    /// Waits until the live views have so many accepted records of a partition.
+    async fn applied(&self, journal: &str, partition: i32, index: i64) {
+        let reached = async {
+            while self.store.head(LIVE, journal, partition).await.map_or(0, |head| head.index) < index {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, reached).await.expect("the views get there");
+    }
+}
+
+struct Running {
+    task: JoinHandle<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+    stopped: Arc<Stopped>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.task).await.expect("ends").expect("does not panic").expect("does not fail");
+    }
+}
+
+/// Appends accepted records, and a loser behind every tenth.
+async fn append(producer: &Producer, journal: &str, partition: i32, records: &[JournalRecord]) {
+    for record in records {
+        let mut all = vec![record.clone()];
+        if record.index % 10 == 0 {
+            all.push(JournalRecord { prev: EventId::generate(), id: EventId::generate(), ..record.clone() });
+        }
+        for record in all {
+            let value = Codec::builtin().encode(&record).expect("encodes");
+            let appending = producer.append(journal, partition, record.aggregate.as_bytes(), Some(&value));
+            appending.expect("queued").await.expect("appended");
+        }
+    }
+}
+
+/// The same one at every run.
+fn long_history(records: usize) -> History {
+    let mut history = History::new();
+    let mut runner = TestRunner::deterministic();
+    while history.conversations.iter().map(|partition| partition.records.len()).sum::<usize>() < records {
+        history.go(&steps(200).new_tree(&mut runner).expect("a value").current());
+    }
+    history
+}
+
+/// Loads conversations again and again: what is loaded must be what was known at the checkpoint that comes with it.
+async fn keep_loading(store: Store, history: Arc<History>, stop: CancellationToken) -> usize {
+    let mut loads = 0;
+    while !stop.is_cancelled() {
+        for partition in 0..PARTITIONS {
+            let ids: Vec<_> = history.ids();
+            let ids: Vec<_> =
+                ids.into_iter().filter(|id| partition_of(id.to_string().as_bytes(), PARTITIONS) == partition).collect();
+            let loaded = store.load_conversations(partition, &ids, &[], Timestamp(0)).await.expect("loads");
+            for id in ids {
+                let known = history.state_at(id, loaded.head.index);
+                assert_eq!(loaded.conversations.get(&id), known, "{id} at index {}", loaded.head.index);
+            }
+            loads += 1;
+        }
+    }
+    loads
+}
+
+/// Reads as gateways do; nothing may fail, and the counters must agree.
+async fn keep_reading(store: Store, history: Arc<History>, stop: CancellationToken) -> usize {
+    let mut reads = 0;
+    while !stop.is_cancelled() {
+        for user in history.user_ids() {
+            let asked = [(*user, Some(vec![0; PARTITIONS as usize])), (*user, None)];
+            let changes = store.changes(&asked).await.expect("changes");
+            let present = changes.rows[0].iter().filter(|row| !row.left).count();
+            assert_eq!(present, changes.rows[1].len());
+            for row in &changes.rows[0] {
+                assert_eq!(row.last_message.as_ref().map_or(0, |message| message.seq), row.last_seq);
+                store.membership(history.tenant, row.conversation, *user).await.expect("membership").expect("is there");
+                let events = store.events(row.conversation, 0, 1_000).await.expect("events");
+                assert!(events.iter().zip(1..).all(|(event, position)| event.position == position));
+                assert!(events.iter().all(|event| event.message.is_some() != event.event.is_some()));
+                reads += 1;
+            }
+        }
+    }
+    reads
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_view_takes_the_place_of_the_live_one_under_load() {
+    let world = World::start().await;
+    let history = Arc::new(long_history(1_600));
+    let (projector, publisher) = (world.projector(), world.publisher());
+    for (partition, profiles) in (0..).zip(&history.profiles) {
+        append(&world.producer, topics::USER_JOURNAL, partition, &profiles.records).await;
+    }
+    let mut writers = JoinSet::new();
+    for partition in 0..PARTITIONS {
+        let records = &history.conversations[partition as usize].records;
+        append(&world.producer, JOURNAL, partition, &records[..records.len() / 3]).await;
+        let (producer, history) = (world.producer.clone(), Arc::clone(&history));
+        writers.spawn(async move {
+            let records = &history.conversations[partition as usize].records;
+            for record in &records[records.len() / 3..] {
+                append(&producer, JOURNAL, partition, std::slice::from_ref(record)).await;
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+    }
+    let done = CancellationToken::new();
+    let loading = tokio::spawn(keep_loading(world.store.clone(), Arc::clone(&history), done.clone()));
+    let reading = tokio::spawn(keep_reading(world.store.clone(), Arc::clone(&history), done.clone()));
+
+    let options = rebuild::Options {
+        client: world.client.clone(),
+        codec: Codec::builtin(),
+        store: world.store.clone(),
+        patience: PATIENCE,
+    };
+    let mut rebuilds = 0;
+    while !writers.is_empty() || rebuilds == 0 {
+        for projection in catalog::all() {
+            let mut last = (0, 0);
+            let progress = |done, total| last = (done, total);
+            let rebuilt = timeout(PATIENCE, rebuild::rebuild(&options, &projection.name, progress)).await;
+            let report = rebuilt.expect("in time").expect("is rebuilt");
+            if projection.source != topics::PRESENCE {
+                assert!(report.replayed > 0, "{} from {report:?}", projection.name);
+            }
+            assert_eq!(last.0, last.1, "the progress of {} ends", projection.name);
+            rebuilds += 1;
+        }
+        while let Some(written) = writers.try_join_next() {
+            written.expect("is written");
+        }
+    }
+    assert!(rebuild::rebuild(&options, "nonsense", |_, _| {}).await.is_err());
+
+    for (partition, (conversations, profiles)) in (0..).zip(history.conversations.iter().zip(&history.profiles)) {
+        world.applied(JOURNAL, partition, conversations.records.len() as i64).await;
+        world.applied(topics::USER_JOURNAL, partition, profiles.records.len() as i64).await;
+    }
+    done.cancel();
+    assert!(loading.await.expect("every load agrees") > 10);
+    assert!(reading.await.expect("every read agrees") > 10);
+    projector.stop().await;
+    publisher.stop().await;
+    let live = views::dump(&world.store).await;
+    assert_eq!(live, expected(&world.store, &history).await);
+    world.parts.stop().await;
+}
+
+/// The tables as they are when everything is applied at once.
+async fn expected(store: &Store, history: &History) -> views::Tables {
+    views::empty(store).await;
+    let sources = [(JOURNAL, &history.conversations), (topics::USER_JOURNAL, &history.profiles)];
+    for (source, partitions) in sources {
+        for partition in partitions {
+            let public = partition.records.iter().flat_map(|record| &record.records);
+            let item = |record: &tidings::codec::records::StreamRecord| {
+                Item::public(Codec::builtin(), &record.stream, record.value.as_ref()).expect("decodes")
+            };
+            let items: Vec<_> = public.filter_map(item).collect();
+            let mut connection = store.pool().acquire().await.expect("a connection");
+            let mut transaction = connection.begin().await.expect("begins");
+            apply::apply(&mut transaction, &catalog::of_source(source), &items).await.expect("applies");
+            transaction.commit().await.expect("commits");
+        }
+    }
+    views::dump(store).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_stops_its_partition_alone_and_postgres_away_stops_none() {
+    let world = World::start().await;
+    let history = long_history(200);
+    let records = |partition: i32| &history.conversations[partition as usize].records;
+    let projector = world.projector();
+    append(&world.producer, JOURNAL, 1, &records(1)[..10]).await;
+    world.producer.append(JOURNAL, 1, b"cnv_", Some(b"nonsense")).expect("queued").await.expect("appended");
+    append(&world.producer, JOURNAL, 1, &records(1)[10..]).await;
+    append(&world.producer, JOURNAL, 0, &records(0)[..10]).await;
+
+    world.applied(JOURNAL, 0, 10).await;
+    // Up to the record before it, although they were read together.
+    world.applied(JOURNAL, 1, 10).await;
+    let standing = async {
+        while projector.stopped.count() == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, standing).await.expect("the process says so");
+
+    world.parts.stop_postgres().await;
+    append(&world.producer, JOURNAL, 0, &records(0)[10..]).await;
+    world.parts.start_postgres().await.expect("starts again");
+    world.applied(JOURNAL, 0, records(0).len() as i64).await;
+    assert_eq!(world.store.head(LIVE, JOURNAL, 1).await.expect("a checkpoint").index, 10);
+    assert_eq!(projector.stopped.count(), 1, "Postgres away is no reason to ask for help");
+    projector.stop().await;
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projector_that_is_behind_another_changes_nothing() {
+    let world = World::start().await;
+    let head = |index| tidings::log::journal::Head { next_offset: index, index, ..Default::default() };
+    let mut connection = world.store.pool().acquire().await.expect("a connection");
+    assert!(apply::advance(&mut connection, JOURNAL, 0, 0, head(5)).await.expect("asked"));
+    for from in [0, 3, 6] {
+        assert!(!apply::advance(&mut connection, JOURNAL, 0, from, head(9)).await.expect("asked"), "from {from}");
+    }
+    assert!(!apply::advance(&mut connection, JOURNAL, 1, 4, head(9)).await.expect("asked"), "a lost checkpoint");
+    assert!(apply::advance(&mut connection, JOURNAL, 0, 5, head(9)).await.expect("asked"));
+    world.parts.stop().await;
+}

@@ -1,0 +1,312 @@
+//! What could have happened: journals made by the real `decide` and `evolve` from arbitrary commands.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tidings::codec::Codec;
+use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
+use tidings::domain::conversation::{
+    Command, Conversation, CreateConversation, Input, MarkRead, SendMessage, Users as Members,
+};
+use tidings::domain::decision::Decision;
+use tidings::domain::policy::ConversationKind;
+use tidings::domain::user::{self, Profile, User, WrappedKey};
+use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
+use tidings::log::{partition_of, topics};
+use tidings::sequencer::aggregate::{Aggregate, Stamp};
+use tidings::sequencer::conversations::Conversations;
+use tidings::sequencer::users::Users;
+use uuid::Uuid;
+
+pub const PARTITIONS: i32 = 2;
+const USERS: usize = 5;
+const CONVERSATIONS: usize = 4;
+
+/// Who does what where, as numbers that a history gives a meaning to.
+#[derive(Clone, Debug)]
+pub struct Step {
+    place: Index,
+    actor: Index,
+    others: Vec<Index>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Send {
+        mentions: Option<bool>,
+        again: bool,
+    },
+    Read {
+        back: u8,
+    },
+    Add,
+    Remove,
+    Join,
+    Leave,
+    /// An event of a type that this program does not know.
+    Invent,
+    /// A profile with this name.
+    Put(Option<String>),
+}
+
+/// Any steps.
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let what = prop_oneof![
+        8 => (any::<Option<bool>>(), prop::bool::weighted(0.2)).prop_map(|(mentions, again)| What::Send { mentions, again }),
+        6 => (0_u8..3).prop_map(|back| What::Read { back }),
+        3 => Just(What::Add),
+        3 => Just(What::Remove),
+        1 => Just(What::Join),
+        3 => Just(What::Leave),
+        2 => Just(What::Invent),
+        2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
+    ];
+    let step = (any::<Index>(), any::<Index>(), vec(any::<Index>(), 1..4), what);
+    vec(step.prop_map(|(place, actor, others, what)| Step { place, actor, others, what }), 1..most)
+}
+
+/// One partition of a journal.
+#[derive(Default)]
+pub struct Partition {
+    pub records: Vec<JournalRecord>,
+    head: EventId,
+}
+
+impl Partition {
+    fn index(&self) -> i64 {
+        self.records.len() as i64
+    }
+}
+
+/// Journals, and what the sequencers knew at each index of them.
+pub struct History {
+    pub tenant: TenantId,
+    users: Vec<UserId>,
+    places: Vec<(ConversationId, ConversationKind, Uuid)>,
+    pub conversations: [Partition; PARTITIONS as usize],
+    pub profiles: [Partition; PARTITIONS as usize],
+    /// By conversation: the index of its partition at which it became this.
+    pub states: HashMap<ConversationId, BTreeMap<i64, Conversation>>,
+    pub people: HashMap<UserId, User>,
+    sent: Vec<(ConversationId, UserId, Uuid)>,
+    now: Timestamp,
+}
+
+impl History {
+    /// Nothing but users.
+    pub fn new() -> Self {
+        let users: Vec<_> = (0..USERS).map(|_| UserId::generate()).collect();
+        let place = |number: usize| match number {
+            0 => (ConversationId::direct(users[0], users[1]), ConversationKind::Direct, Uuid::now_v7()),
+            _ => {
+                let id = Uuid::now_v7();
+                let kind = if number == 1 { ConversationKind::Channel } else { ConversationKind::Group };
+                (ConversationId::group(users[0], id), kind, id)
+            }
+        };
+        Self {
+            tenant: TenantId::generate(),
+            places: (0..CONVERSATIONS).map(place).collect(),
+            users,
+            conversations: Default::default(),
+            profiles: Default::default(),
+            states: HashMap::new(),
+            people: HashMap::new(),
+            sent: Vec::new(),
+            now: Timestamp::now(),
+        }
+    }
+
+    /// Goes on by `steps`.
+    pub fn go(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.now = self.now.plus(1);
+            match &step.what {
+                What::Put(name) => self.put(step, name.clone()),
+                _ => self.happen(step),
+            }
+        }
+    }
+
+    pub fn ids(&self) -> Vec<ConversationId> {
+        self.places.iter().map(|place| place.0).collect()
+    }
+
+    pub fn user_ids(&self) -> &[UserId] {
+        &self.users
+    }
+
+    /// What was known of a conversation at an index of its partition.
+    pub fn state_at(&self, id: ConversationId, index: i64) -> Option<&Conversation> {
+        self.states.get(&id)?.range(..=index).next_back().map(|(_, state)| state)
+    }
+
+    fn happen(&mut self, step: &Step) {
+        let (id, kind, client_id) = self.places[step.place.index(CONVERSATIONS)];
+        let actor = self.users[step.actor.index(USERS)];
+        let others: Vec<_> = step.others.iter().map(|other| self.users[other.index(USERS)]).collect();
+        let before = self.states.get(&id).and_then(|states| states.values().next_back().cloned());
+        let Some(state) = &before else {
+            let members = if kind == ConversationKind::Direct { vec![self.users[1]] } else { others };
+            let name = (kind != ConversationKind::Direct).then(|| Bytes::from_static(b"a sealed name"));
+            let create = Command::Create(CreateConversation { kind, members, name, client_id });
+            return self.decide(id, self.users[0], None, create);
+        };
+        let command = match &step.what {
+            What::Send { mentions, again } => {
+                let (actor, client_id) = match self.sent.iter().rev().find(|sent| sent.0 == id).filter(|_| *again) {
+                    Some((_, actor, client_id)) => (*actor, *client_id),
+                    None => (actor, Uuid::now_v7()),
+                };
+                let mentions = mentions.map(|all| if all { "all".to_owned() } else { others[0].to_string() });
+                let text = Some(Bytes::from_static(b"a sealed text"));
+                let reply_to = (state.last_seq > 0).then_some(state.last_seq);
+                let mentions = mentions.into_iter().collect();
+                let send = SendMessage { client_id, text, reply_to, thread: None, mentions };
+                self.sent.push((id, actor, client_id));
+                return self.decide(id, actor, before, Command::Send(send));
+            }
+            What::Read { back } => Command::Read(MarkRead { seq: state.last_seq - i64::from(*back) }),
+            What::Add => Command::AddMembers(Members { users: others }),
+            What::Remove => Command::RemoveMembers(Members { users: others }),
+            What::Join => Command::Join,
+            What::Leave => Command::Leave,
+            What::Invent | What::Put(_) => return self.invent(id, actor, state.clone()),
+        };
+        self.decide(id, actor, before, command);
+    }
+
+    fn decide(&mut self, id: ConversationId, actor: UserId, mut state: Option<Conversation>, command: Command) {
+        let input = Input { tenant: self.tenant, conversation: id, actor, at: self.now, command };
+        let recorded = match Conversations::decide(state.as_ref(), &input) {
+            Decision::Record(recorded) => recorded,
+            Decision::Done(_) => return,
+            Decision::Reject(rejection) => {
+                let partition = &mut self.conversations[number(&id)];
+                let mut record = link(partition, self.tenant, id, actor, self.now);
+                record.rejection = Some(rejection);
+                return push(partition, record);
+            }
+        };
+        Conversations::evolve(&mut state, id, self.tenant, &recorded);
+        let last_seq = Conversations::last_seq(state.as_ref());
+        let partition = &mut self.conversations[number(&id)];
+        let mut record = link(partition, self.tenant, id, actor, recorded.at);
+        let stamp = stamp(&record, id, last_seq);
+        record.records = Conversations::records(Codec::builtin(), &stamp, &recorded).expect("encodes");
+        record.r#type = recorded.event.name().to_owned();
+        (record.position, record.last_seq) = (recorded.position, last_seq);
+        let state = state.expect("it exists");
+        self.states.entry(id).or_default().insert(record.index, state);
+        push(partition, record);
+    }
+
+    fn invent(&mut self, id: ConversationId, actor: UserId, mut state: Conversation) {
+        (state.last_position, state.last_at) = (state.last_position + 1, self.now.max(state.last_at));
+        let partition = &mut self.conversations[number(&id)];
+        let mut record = link(partition, self.tenant, id, actor, state.last_at);
+        record.r#type = "later.invention".into();
+        let event = ConversationEvent {
+            event_id: record.id,
+            r#type: record.r#type.clone(),
+            tenant: self.tenant,
+            conversation: id,
+            position: state.last_position,
+            actor,
+            occurred_at: state.last_at,
+            causation: record.causation,
+            traceparent: None,
+            epoch: 0,
+            partition: partition_of(id.to_string().as_bytes(), PARTITIONS),
+            index: record.index,
+            last_seq: state.last_seq,
+            conversation_created: None,
+            message_sent: None,
+            member_joined: None,
+            member_left: None,
+        };
+        record.records = vec![StreamRecord {
+            stream: topics::CONVERSATION_EVENTS.into(),
+            key: format!("{id}/{}", state.last_position),
+            value: Some(Codec::builtin().encode(&event).expect("encodes")),
+        }];
+        self.states.entry(id).or_default().insert(record.index, state);
+        push(partition, record);
+    }
+
+    fn put(&mut self, step: &Step, name: Option<String>) {
+        let user = self.users[step.actor.index(USERS)];
+        let profile = Profile { external_id: format!("of {user}"), name };
+        let fresh_key = Some(WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"wrapped") });
+        let command = user::Command::Put(profile);
+        let input = user::Input { tenant: self.tenant, user, at: self.now, fresh_key, command };
+        let mut state = self.people.remove(&user);
+        if let Decision::Record(recorded) = Users::decide(state.as_ref(), &input) {
+            Users::evolve(&mut state, user, self.tenant, &recorded);
+            let partition = &mut self.profiles[number(&user)];
+            let mut record = link(partition, self.tenant, user, user, recorded.at);
+            let stamp = stamp(&record, user, 0);
+            record.records = Users::records(Codec::builtin(), &stamp, &recorded).expect("encodes");
+            record.r#type = recorded.event.name().to_owned();
+            record.position = recorded.position;
+            push(partition, record);
+        }
+        self.people.extend(state.map(|state| (user, state)));
+    }
+}
+
+fn number(id: &impl ToString) -> usize {
+    partition_of(id.to_string().as_bytes(), PARTITIONS) as usize
+}
+
+fn link(
+    partition: &Partition,
+    tenant: TenantId,
+    aggregate: impl ToString,
+    actor: UserId,
+    at: Timestamp,
+) -> JournalRecord {
+    JournalRecord {
+        id: EventId::generate(),
+        prev: partition.head,
+        index: partition.index() + 1,
+        cause_epoch: 0,
+        cause_offset: partition.index(),
+        tenant,
+        aggregate: aggregate.to_string(),
+        r#type: REJECTED.to_owned(),
+        position: 0,
+        seq: 0,
+        last_seq: 0,
+        at,
+        actor,
+        causation: CommandId::generate(),
+        reply_to: None,
+        traceparent: None,
+        rejection: None,
+        records: Vec::new(),
+    }
+}
+
+fn stamp<Id: ToString + Copy>(record: &JournalRecord, aggregate: Id, last_seq: i64) -> Stamp<Id> {
+    Stamp {
+        event_id: record.id,
+        tenant: record.tenant,
+        aggregate,
+        causation: record.causation,
+        traceparent: None,
+        epoch: 0,
+        partition: partition_of(aggregate.to_string().as_bytes(), PARTITIONS),
+        index: record.index,
+        last_seq,
+    }
+}
+
+fn push(partition: &mut Partition, record: JournalRecord) {
+    partition.head = record.id;
+    partition.records.push(record);
+}
