@@ -94,7 +94,8 @@ impl Projection {
         // Several processes start at once.
         sqlx::query("SELECT pg_advisory_xact_lock(7305812)").execute(&mut *transaction).await?;
         let (there, found): (bool, Option<String>) = sqlx::query_as(
-            "SELECT to_regnamespace($1) IS NOT NULL, obj_description(to_regnamespace($1), 'pg_namespace')",
+            // Not `to_regnamespace`: it may answer from before the lock, as a name that was not found is remembered.
+            "SELECT count(*) > 0, max(obj_description(oid, 'pg_namespace')) FROM pg_namespace WHERE nspname = $1",
         )
         .bind(schema)
         .fetch_one(&mut *transaction)
