@@ -1,5 +1,6 @@
 //! The command line: an index of what the binary can do.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,7 +138,15 @@ impl Settings {
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
-    let builder = tracing_subscriber::fmt().with_env_filter(config.log.filter()?).with_writer(std::io::stderr);
+    // These say with every retry what we say once, where it is handled.
+    let mut filter = config.log.filter()?;
+    for quiet in ["rdkafka=off", "librdkafka=off", "sqlx_core::pool=off"] {
+        filter = filter.add_directive(quiet.parse()?);
+    }
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log.format {
         Format::Text => builder.init(),
         Format::Json => builder.json().init(),

@@ -90,7 +90,7 @@ impl Owner {
 }
 
 async fn start() -> Kafka {
-    let kafka = tokio::task::spawn_blocking(Kafka::start).await.expect("starts");
+    let kafka = Kafka::start().await;
     let layout = Layout { partitions: PARTITIONS, delivery_partitions: 1, replication: 1, min_insync: 1 };
     topics::ensure(&kafka.client, layout).await.expect("topics are made");
     kafka

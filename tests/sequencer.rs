@@ -67,7 +67,7 @@ async fn sequencer(client: &ClientConfig) -> Sequencer {
             batch_commands: 500,
             load_timeout: Duration::from_secs(1),
             commit_interval: Duration::from_millis(100),
-            limits: OwnerLimits { tail_bytes: usize::MAX, hot: 1_000 },
+            limits: OwnerLimits { tail_bytes: usize::MAX, hot: 1_000, crowd: 256 },
         },
     });
     let task = tokio::spawn(tidings::sequencer::run(shared, changes, stop.clone()));

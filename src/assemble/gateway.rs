@@ -7,19 +7,24 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Request;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::{Health, Installation};
 use crate::codec::records::Session;
 use crate::crypto::Keyring;
-use crate::gateway::adapters::{CatchingUp, Keys, Resender, Views};
+use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
-use crate::gateway::claim::{Cluster, Incarnation, janitor};
+use crate::gateway::claim::{Cluster, Incarnation, janitor, takeover};
+use crate::gateway::deliveries::Strays;
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::Sessions;
+use crate::gateway::presence::Presences;
 use crate::gateway::tls::Tls;
 use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener};
 use crate::log::{Producer, Reader, topics};
@@ -71,11 +76,25 @@ pub async fn run(
     let (client, codec) = (installation.client.clone(), installation.codec);
     let producer = Producer::new(&client)?;
     let ring = Keyring::start(&client, codec, Arc::clone(&installation.master), after.clone()).await?;
-    let table = SessionTable::start_with(&client, codec, config.sessions.overdue, after.clone()).await?;
+    // The claim is released with it, after everything else.
+    let table_ends = CancellationToken::new();
+    let _table_ends = table_ends.clone().drop_guard();
+    let table = SessionTable::start_with(&client, codec, config.sessions.overdue, table_ends).await?;
     let views = Views::new(installation.store.clone(), codec, installation.partitions());
     let (catching_up, resender) = (Arc::new(CatchingUp::default()), Arc::new(Resender::default()));
     let current = Arc::new(Current::default());
-    let presence = super::presence::start(&installation, &producer, &table, after.clone()).await?;
+    let pusher = Arc::new(PresencePusher::default());
+    let partitions = (installation.partitions(), installation.delivery_partitions());
+    let presences = Presences::start(
+        &client,
+        codec,
+        producer.clone(),
+        Arc::clone(&table),
+        partitions.0,
+        pusher.clone(),
+        after.clone(),
+    )
+    .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
         keyring: Arc::new(Keys::new(ring, Arc::clone(&installation.master))),
@@ -83,14 +102,13 @@ pub async fn run(
         log: Arc::new(producer.clone()),
         sessions: current.clone(),
         catch_up: catching_up.clone(),
-        presence: presence.clone(),
+        presence: Arc::new(Present(presences)),
     };
-    let options = Options::configured(&config.gateway, &config.limits, installation.partitions());
+    let options = Options::configured(&config, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
-    presence.begin(Arc::clone(&edge));
+    pusher.serve(&edge);
     resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));
-    let partitions = (installation.partitions(), installation.delivery_partitions());
     let mut cluster = Cluster::new(client, codec, producer, Arc::clone(&table), partitions.0, partitions.1);
     (cluster.renewal, cluster.overdue) = (config.sessions.renew, config.sessions.overdue);
     tokio::spawn(janitor::run(cluster.clone(), after.clone()));
@@ -120,7 +138,7 @@ fn token_keys(installation: &Installation) -> anyhow::Result<TokenKeys> {
             .with_context(|| format!("crypto.token_previous_keys_file: cannot read {}", path.display()))?,
         None => String::new(),
     };
-    Ok(TokenKeys::load(crypto.token_key.expose(), &previous, crypto.token_max_ttl).context("crypto.token_key")?)
+    TokenKeys::load(crypto.token_key.expose(), &previous, crypto.token_max_ttl).context("crypto.token_key")
 }
 
 fn serve(
@@ -137,14 +155,25 @@ fn serve(
         tokio::spawn(async move { tls.follow(stop).await });
     }
     let router = http::router(edge, Some(metrics));
-    // The registry of the compiled-in schemas, for Kafka's own tools.
-    let router = router.merge(registry::router());
+    let router = with_registry(router);
     let options = listener::Options {
         max_connections: gateway.max_connections,
         header_timeout: gateway.header_timeout,
         drain: Duration::from_secs(1),
     };
     Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
+}
+
+/// Puts the registry of the compiled-in schemas beside, for Kafka's own tools. Each answers what it does not know in its own way, so the
+/// first part of the path decides.
+fn with_registry(gateway: Router) -> Router {
+    const ROOTS: [&str; 5] = ["subjects", "schemas", "config", "mode", "associations"];
+    let registry = registry::router();
+    Router::new().fallback(move |request: Request| {
+        let root = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        let router = if ROOTS.contains(&root) { registry.clone() } else { gateway.clone() };
+        router.oneshot(request)
+    })
 }
 
 /// What one incarnation leaves to the next.
@@ -179,7 +208,7 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
         health.set_ready();
         tracing::info!(incarnation = %gateway.incarnation, partition = gateway.partition, "gateway takes sockets");
         let done = Arc::new(AtomicI64::new(-1));
-        let deliveries = Deliveries::new(Arc::clone(&edge), gateway.incarnation, Arc::clone(&done));
+        let deliveries = Deliveries::new(Arc::clone(&edge), gateway.incarnation, Arc::clone(&done), strays(&cluster));
         let ended = tokio::select! {
             () = stop.cancelled() => None,
             () = lost.cancelled() => None,
@@ -193,13 +222,24 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
             tracing::error!(error = ?ended, "the claim is lost, or deliveries cannot be read; every socket was closed");
         }
         current.incarnation.store(None);
-        if let Some(incarnation) = Arc::into_inner(incarnation) {
-            if let Err(error) = incarnation.release().await {
-                tracing::warn!(%error, "the claim was not released; it runs out by itself");
-            }
+        if let Some(incarnation) = Arc::into_inner(incarnation)
+            && let Err(error) = incarnation.release().await
+        {
+            tracing::warn!(%error, "the claim was not released; it runs out by itself");
         }
     }
     Ok(())
+}
+
+/// Notifies users of messages that no socket here was for.
+fn strays(cluster: &Cluster) -> Strays {
+    let cluster = cluster.clone();
+    Arc::new(move |delivery| {
+        // Nobody waits for these: the sequencer has told who was offline when it sent.
+        if let Err(error) = takeover::notify(&cluster, delivery) {
+            tracing::warn!(%error, "users without a socket were not notified");
+        }
+    })
 }
 
 /// Tells the claim how far deliveries are done with.

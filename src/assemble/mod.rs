@@ -2,7 +2,6 @@
 
 mod gateway;
 mod operations;
-mod presence;
 mod sequencer;
 mod trimming;
 

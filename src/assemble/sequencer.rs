@@ -126,7 +126,11 @@ async fn own<A: Aggregate>(
             batch_commands: config.batch_commands,
             load_timeout: config.load_timeout,
             commit_interval: config.commit_interval,
-            limits: OwnerLimits { tail_bytes: config.tail_limit_bytes, hot: config.hot_conversations },
+            limits: OwnerLimits {
+                tail_bytes: config.tail_limit_bytes,
+                hot: config.hot_conversations,
+                crowd: config.receipts_fanout_members,
+            },
         },
     };
     crate::sequencer::run(Arc::new(shared), changes, shutdown).await

@@ -21,6 +21,16 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    /// When, RFC 3339; empty when that is not known.
+    pub(crate) fn at(&self) -> &str {
+        match self {
+            Self::Message(message) => message.at.as_deref().unwrap_or_default(),
+            Self::Notice { at, .. } => at,
+        }
+    }
+}
+
 /// A message of this user that has no place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outgoing {
@@ -170,7 +180,8 @@ impl Chat {
                 self.notice(event, what, users, None);
             }
             Body::MemberLeft { users, reason } => {
-                users.iter().for_each(|user| drop((self.read_by.remove(user), self.typing.remove(user))));
+                self.read_by.retain(|user, _| !users.contains(user));
+                self.typing.retain(|user, _| !users.contains(user));
                 self.members_count = self.members_count.saturating_sub(count(&users));
                 let alone = reason == "left" || reason == "erased";
                 let (what, users) = if alone { ("left", Vec::new()) } else { ("removed", users) };

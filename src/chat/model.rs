@@ -10,7 +10,7 @@ use crate::chat::command::{self, Command, HELP};
 use crate::chat::conversation::{Chat, Outgoing};
 use crate::chat::effect::{Effect, Outcome};
 use crate::chat::input::Action;
-use crate::chat::text::{clean_line, short_id};
+use crate::chat::text::{clean_line, short_id, with_causes};
 
 /// `typing` is said again at most this often, and taken back after this long without a key; in milliseconds.
 const TYPING_EVERY_MS: u64 = 3_000;
@@ -475,17 +475,6 @@ impl Model {
     pub(crate) fn seconds_until(&self, until_ms: u64) -> u64 {
         Duration::from_millis(until_ms.saturating_sub(self.now_ms)).as_millis().div_ceil(1_000).try_into().unwrap_or(0)
     }
-}
-
-/// An error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

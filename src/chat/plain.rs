@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::chat::Args;
 use crate::chat::directory::Directory;
-use crate::chat::text::{Clock, clean_line, short_id};
+use crate::chat::text::{Clock, clean_line, short_id, with_causes};
 
 /// Sends without an answer. Above this no more lines are read.
 const UNANSWERED: usize = 64;
@@ -165,9 +165,15 @@ async fn open(client: &Client, args: &Args) -> anyhow::Result<String> {
     Ok(conversation)
 }
 
+/// An error if the client has ended; tells of a lost connection.
 fn ended(update: Option<&Update>) -> anyhow::Result<()> {
     match update {
-        Some(Update::Status(Status::Ended(error))) => Err(error.clone()).context("the server ended the connection"),
+        Some(Update::Status(Status::Ended(error))) => Err(error.clone()).context("the connection has ended"),
+        Some(Update::Status(Status::Waiting { delay, because })) => {
+            // On the error output: the other one is only messages.
+            eprintln!("trying again in {} ms: {}", delay.as_millis(), clean_line(&with_causes(because)));
+            Ok(())
+        }
         Some(_) => Ok(()),
         None => bail!("the client has stopped"),
     }

@@ -38,12 +38,11 @@ pub(crate) async fn run(config: Config, directory: Directory, opening: Option<Op
         screen.terminal.draw(|frame| view::draw(frame, &mut model, &input, &clock)).context("cannot draw")?;
         let mut effects = model.tick(now_ms(started));
         tokio::select! {
+            // Only ever polled here: the stream remembers the first waker that it is given, so a poll with any other
+            // (`now_or_never`, to drain it) would leave keys lying until the next tick.
             key = keys.next() => {
-                effects.extend(on_key(&mut model, &mut input, key.transpose().context("cannot read keys")?));
-                // A paste, or keys that waited: one drawing for all.
-                while let Some(Some(Ok(key))) = keys.next().now_or_never() {
-                    effects.extend(on_key(&mut model, &mut input, Some(key)));
-                }
+                let key = key.transpose().context("cannot read keys")?;
+                effects.extend(on_key(&mut model, &mut input, key));
             }
             update = updates.next(), if client_runs => match update {
                 Some(update) => effects.extend(model.update(update)),

@@ -92,6 +92,17 @@ pub(crate) fn short_id(id: &str) -> String {
     format!("{prefix}_…{end}")
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// The user's wall clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock(TimeZone);

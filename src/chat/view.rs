@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Row, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 
-use crate::chat::conversation::{Chat, Item};
+use crate::chat::conversation::{Chat, Item, Outgoing};
 use crate::chat::input::Input;
 use crate::chat::model::{Line, Model};
 use crate::chat::text::{Clock, clean, clean_line, fit, width, wrap};
@@ -104,62 +104,74 @@ fn draw_messages(frame: &mut Frame, area: Rect, model: &mut Model, clock: &Clock
         return frame.render_widget(Paragraph::new(rows), area);
     }
     let height = usize::from(area.height);
-    let rows = message_rows(model, usize::from(area.width), clock);
+    let wanted = model.scroll.saturating_add(height).saturating_add(1);
+    let (rows, all) = message_rows(model, usize::from(area.width), clock, wanted);
     model.scroll = model.scroll.min(rows.len().saturating_sub(height));
     let end = rows.len() - model.scroll;
     let start = end.saturating_sub(height);
-    model.at_top = start == 0;
+    model.at_top = all && start == 0;
     // The newest stand at the bottom.
     let blank = height.saturating_sub(end - start);
     let visible = std::iter::repeat_n(Row::default(), blank).chain(rows.into_iter().take(end).skip(start));
     frame.render_widget(Paragraph::new(visible.collect::<Vec<_>>()), area);
 }
 
-/// All lines of the open conversation, oldest first.
-fn message_rows<'a>(model: &Model, columns: usize, clock: &Clock) -> Vec<Row<'a>> {
-    let Some(chat) = model.chat() else { return welcome(model) };
+/// The newest lines of the open conversation, oldest first: at least `wanted`, or all. A long history costs no more
+/// than what is looked at.
+fn message_rows<'a>(model: &Model, columns: usize, clock: &Clock, wanted: usize) -> (Vec<Row<'a>>, bool) {
+    let Some(chat) = model.chat() else { return (welcome(model), true) };
+    // Built from the end, each block in its own order.
+    let mut blocks: Vec<Vec<Row>> = chat.outgoing.iter().rev().map(|out| outgoing_rows(model, out, columns)).collect();
+    let mut count: usize = blocks.iter().map(Vec::len).sum();
+    let mut items = chat.items.values().rev().peekable();
+    while count < wanted
+        && let Some(item) = items.next()
+    {
+        let mut block = Vec::new();
+        let day = clock.day(item.at());
+        if day.is_some() && items.peek().is_none_or(|older| clock.day(older.at()) != day) {
+            block.push(Row::from(Span::styled(format!("── {} ──", day.unwrap_or_default()), DIM)));
+        }
+        push_item(&mut block, model, chat, item, columns, clock);
+        count += block.len();
+        blocks.push(block);
+    }
+    let all = items.peek().is_none();
+    if all && chat.loading {
+        blocks.push(vec![Row::from(Span::styled("loading…", DIM))]);
+    }
+    (blocks.into_iter().rev().flatten().collect(), all)
+}
+
+fn push_item(rows: &mut Vec<Row<'_>>, model: &Model, chat: &Chat, item: &Item, columns: usize, clock: &Clock) {
+    let time = clock.time(item.at());
+    match item {
+        Item::Message(message) => {
+            let mine = message.sender.as_deref() == Some(model.me.as_str()) && !model.me.is_empty();
+            let sender = message.sender.as_deref().map(|sender| model.name(sender)).unwrap_or_default();
+            let mark = if mine { read_mark(chat, message.seq) } else { String::new() };
+            let (text, style) = content(message);
+            push_wrapped(rows, Head { time, sender, mine }, &format!("{text}{mark}"), style, columns);
+        }
+        Item::Notice { actor, what, users, name, .. } => {
+            let who = actor.as_deref().map(|actor| model.name(actor)).unwrap_or_default();
+            let whom: Vec<String> = users.iter().take(5).map(|user| model.name(user)).collect();
+            let more = if users.len() > 5 { format!(" and {} more", users.len() - 5) } else { String::new() };
+            let name = name.as_deref().map(clean_line).unwrap_or_default();
+            let text = format!("{time} {who} {what} {}{more}{name}", whom.join(", "));
+            rows.extend(wrap(&text, columns, columns).into_iter().map(|line| Row::from(Span::styled(line, DIM))));
+        }
+    }
+}
+
+fn outgoing_rows<'a>(model: &Model, out: &Outgoing, columns: usize) -> Vec<Row<'a>> {
+    let (mark, style) = match &out.failed {
+        Some(reason) => (format!(" ✗ {reason}"), Style::new().fg(Color::Red)),
+        None => (" …".to_owned(), DIM),
+    };
+    let head = Head { time: "  …  ".to_owned(), sender: model.name(&model.me), mine: true };
     let mut rows = Vec::new();
-    if chat.loading {
-        rows.push(Row::from(Span::styled("loading…", DIM)));
-    }
-    let mut day = None;
-    for item in chat.items.values() {
-        let at = match item {
-            Item::Message(message) => message.at.as_deref().unwrap_or_default(),
-            Item::Notice { at, .. } => at,
-        };
-        let this_day = clock.day(at);
-        if this_day.is_some() && this_day != day {
-            rows.push(Row::from(Span::styled(format!("── {} ──", this_day.clone().unwrap_or_default()), DIM)));
-            day = this_day;
-        }
-        match item {
-            Item::Message(message) => {
-                let mine = message.sender.as_deref() == Some(model.me.as_str()) && !model.me.is_empty();
-                let sender = message.sender.as_deref().map(|sender| model.name(sender)).unwrap_or_default();
-                let mark = if mine { read_mark(chat, message.seq) } else { String::new() };
-                let (text, style) = content(message);
-                let head = Head { time: clock.time(at), sender, mine };
-                push_wrapped(&mut rows, head, &format!("{text}{mark}"), style, columns);
-            }
-            Item::Notice { actor, what, users, name, .. } => {
-                let who = actor.as_deref().map(|actor| model.name(actor)).unwrap_or_default();
-                let whom: Vec<String> = users.iter().take(5).map(|user| model.name(user)).collect();
-                let more = if users.len() > 5 { format!(" and {} more", users.len() - 5) } else { String::new() };
-                let name = name.as_deref().map(clean_line).unwrap_or_default();
-                let text = format!("{} {who} {what} {}{more}{name}", clock.time(at), whom.join(", "));
-                rows.extend(wrap(&text, columns, columns).into_iter().map(|line| Row::from(Span::styled(line, DIM))));
-            }
-        }
-    }
-    for out in &chat.outgoing {
-        let (mark, style) = match &out.failed {
-            Some(reason) => (format!(" ✗ {reason}"), Style::new().fg(Color::Red)),
-            None => (" …".to_owned(), DIM),
-        };
-        let head = Head { time: "  …  ".to_owned(), sender: model.name(&model.me), mine: true };
-        push_wrapped(&mut rows, head, &format!("{}{mark}", clean(&out.text)), style, columns);
-    }
+    push_wrapped(&mut rows, head, &format!("{}{mark}", clean(&out.text)), style, columns);
     rows
 }
 

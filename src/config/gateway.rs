@@ -28,8 +28,6 @@ pub struct Gateway {
     #[serde(deserialize_with = "optional")]
     pub tls_key: Option<PathBuf>,
     pub read_buffer_bytes: usize,
-    #[serde(deserialize_with = "optional")]
-    pub advertised_url: Option<String>,
     #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
     pub header_timeout: Duration,
     pub max_body_bytes: usize,
@@ -71,13 +69,5 @@ impl Gateway {
             ("gateway.tls_certificate", self.tls_certificate.is_some()),
             ("gateway.tls_key", self.tls_key.is_some()),
         );
-        if let Some(url) = &self.advertised_url {
-            problems.require(
-                url.starts_with("http://") || url.starts_with("https://"),
-                "gateway.advertised_url",
-                url,
-                "an address that starts with http:// or https://",
-            );
-        }
     }
 }

@@ -37,8 +37,6 @@ pub struct Kafka {
     pub linger: Duration,
     #[serde(rename = "session_timeout_ms", deserialize_with = "millis")]
     pub session_timeout: Duration,
-    /// Before the name of every topic, group and transaction.
-    pub topic_prefix: String,
 }
 
 /// How a connection to a broker is made.
@@ -101,42 +99,6 @@ impl Kafka {
         client
     }
 
-    /// [`Self::client`] for a producer: ordered, without duplicates, each record with every in-sync copy.
-    pub fn producer(&self) -> ClientConfig {
-        let mut client = self.client();
-        client
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            // librdkafka's own default is not what Java clients do.
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", self.linger.as_millis().to_string());
-        client
-    }
-
-    /// [`Self::client`] for a consumer that keeps its own positions and never skips on its own.
-    pub fn consumer(&self, group: &str) -> ClientConfig {
-        let mut client = self.client();
-        client
-            .set("group.id", self.named(group))
-            // The new group protocol stalls in the librdkafka in use.
-            .set("group.protocol", "classic")
-            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 6).to_string())
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("allow.auto.create.topics", "false")
-            // Defaults wait a second after a full queue, and hold 100,000 records a partition.
-            .set("fetch.queue.backoff.ms", "10")
-            .set("queued.min.messages", "10000");
-        client
-    }
-
-    /// The name of a topic, group or transaction in this installation.
-    pub fn named(&self, name: &str) -> String {
-        format!("{}{name}", self.topic_prefix)
-    }
-
     pub(super) fn check(&self, problems: &mut Problems) {
         let is_address = |broker: &str| {
             broker.trim().rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -157,13 +119,6 @@ impl Kafka {
             "kafka.min_insync_replicas",
             self.min_insync_replicas,
             "1 to kafka.replication_factor",
-        );
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        problems.require(
-            self.topic_prefix.len() <= 100 && self.topic_prefix.chars().all(is_name),
-            "kafka.topic_prefix",
-            format!("{:?}", self.topic_prefix),
-            "up to 100 of letters, digits, `.`, `_` and `-`",
         );
         self.check_security(problems);
     }

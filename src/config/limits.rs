@@ -13,7 +13,6 @@ pub struct Limits {
     pub members_per_command: usize,
     pub watched_users: usize,
     pub reads_in_flight: usize,
-    pub users_per_conversation: u64,
     pub name_bytes: usize,
 }
 
@@ -27,7 +26,6 @@ impl Limits {
         problems.range("limits.members_per_command", self.members_per_command, 1..=1_000);
         problems.range("limits.watched_users", self.watched_users, 1..=200);
         problems.range("limits.reads_in_flight", self.reads_in_flight, 1..=1_000);
-        problems.range("limits.users_per_conversation", self.users_per_conversation, 2..=100_000);
         problems.range("limits.name_bytes", self.name_bytes, 1..=4_096);
     }
 }

@@ -17,11 +17,9 @@ pub struct Sequencer {
     pub load_timeout: Duration,
     pub tail_limit_bytes: usize,
     pub hot_conversations: usize,
-    #[serde(rename = "marks_interval_ms", deserialize_with = "millis")]
-    pub marks_interval: Duration,
     #[serde(rename = "commit_interval_ms", deserialize_with = "millis")]
     pub commit_interval: Duration,
-    pub receipts_fanout_members: u64,
+    pub receipts_fanout_members: usize,
 }
 
 impl Sequencer {
@@ -30,7 +28,6 @@ impl Sequencer {
         problems.range("sequencer.load_timeout_ms", self.load_timeout.as_millis(), 10..=60_000);
         problems.range("sequencer.tail_limit_bytes", self.tail_limit_bytes, 1_048_576..=1_099_511_627_776);
         problems.range("sequencer.hot_conversations", self.hot_conversations, 100..=100_000_000);
-        problems.range("sequencer.marks_interval_ms", self.marks_interval.as_millis(), 10..=60_000);
         problems.range("sequencer.commit_interval_ms", self.commit_interval.as_millis(), 10..=60_000);
         problems.range("sequencer.receipts_fanout_members", self.receipts_fanout_members, 0..=100_000);
     }

@@ -243,12 +243,10 @@ fn kafka_accepts_the_client_configurations() {
         ("kafka.sasl_username", "u"),
         ("kafka.sasl_password", "p"),
         ("kafka.brokers", "127.0.0.1:1"),
-        ("kafka.topic_prefix", "test-"),
     ];
     let kafka = load(None, &[], &settings).unwrap().kafka;
-    kafka.producer().create::<BaseProducer>().unwrap();
-    kafka.consumer("group").create::<BaseConsumer>().unwrap();
-    assert_eq!(kafka.consumer("group").get("group.id"), Some("test-group"));
+    kafka.client().create::<BaseProducer>().unwrap();
+    kafka.client().set("group.id", "group").create::<BaseConsumer>().unwrap();
 }
 
 /// `docs/configuration.md` is made from the comments of the defaults. `UPDATE_DOCS=1 cargo test` writes it again.
@@ -278,7 +276,7 @@ fn tables() -> String {
             comment.clear();
         } else if let Some((field, value)) = line.split_once(" = ") {
             assert!(!comment.is_empty(), "{section}.{field} has no comment");
-            let text = comment.drain(..).collect::<Vec<_>>().join(" ");
+            let text = std::mem::take(&mut comment).join(" ");
             let value = if value == "\"\"" { "not set".to_owned() } else { format!("`{value}`") };
             let is_secret = SECRETS.contains(&format!("{section}.{field}").as_str());
             assert_eq!(is_secret, text.ends_with("Secret."), "{section}.{field}");

@@ -62,9 +62,13 @@ struct Parked {
     marks: Vec<Marks>,
 }
 
+/// Takes what no socket here is for: a delivery to whom had this partition before, or to users who have just gone. They are notified.
+pub type Strays = Arc<dyn Fn(&Delivery) + Send + Sync>;
+
 /// Writes deliveries to sockets and replies to those who wait.
 pub struct Deliveries {
     edge: Arc<Edge>,
+    strays: Strays,
     incarnation: IncarnationId,
     parked: Mutex<Parked>,
     done_offset: Arc<AtomicI64>,
@@ -72,8 +76,8 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// For the sockets of `edge`, while it is `incarnation`. Deliveries before `done_offset` are done with; that goes with the claim.
-    pub fn new(edge: Arc<Edge>, incarnation: IncarnationId, done_offset: Arc<AtomicI64>) -> Self {
-        Self { edge, incarnation, parked: Mutex::default(), done_offset }
+    pub fn new(edge: Arc<Edge>, incarnation: IncarnationId, done_offset: Arc<AtomicI64>, strays: Strays) -> Self {
+        Self { edge, strays, incarnation, parked: Mutex::default(), done_offset }
     }
 
     /// Reads `records` until `shutdown`.
@@ -147,6 +151,7 @@ impl Deliveries {
     pub fn handle(&self, delivery: Delivery) {
         // Meant for one who had this partition before.
         if delivery.incarnation != self.incarnation {
+            (self.strays)(&delivery);
             return;
         }
         let edge = &self.edge;
@@ -156,6 +161,12 @@ impl Deliveries {
             for user in users.iter().copied().chain(asker) {
                 edge.seen.note(user, journal, delivery.partition, delivery.next_offset);
             }
+        }
+        let gone: Vec<u8> =
+            users.iter().filter(|user| !edge.hub.has(**user)).flat_map(|user| *user.as_bytes()).collect();
+        if !gone.is_empty() {
+            let (record, recipients) = (delivery.record.clone(), gone.into());
+            (self.strays)(&Delivery { record, recipients, reply: None, journal: String::new(), ..delivery });
         }
         if let Some(reply) = delivery.reply {
             edge.pending.complete(reply);

@@ -63,6 +63,10 @@ pub struct Options {
     pub members_per_command: usize,
     /// The most users one socket may watch.
     pub watched_users: usize,
+    /// How long an access token is good if its tenant does not say.
+    pub token_ttl: Duration,
+    /// The longest that a tenant may say.
+    pub token_max_ttl: Duration,
 }
 
 impl Options {
@@ -85,11 +89,14 @@ impl Options {
             name_bytes: 256,
             members_per_command: MAX_USERS_A_COMMAND,
             watched_users: 200,
+            token_ttl: Duration::from_hours(24),
+            token_max_ttl: Duration::from_hours(30 * 24),
         }
     }
 
     /// As configured, for an installation with `partitions` a topic.
-    pub fn configured(gateway: &config::Gateway, limits: &config::Limits, partitions: i32) -> Self {
+    pub fn configured(config: &config::Config, partitions: i32) -> Self {
+        let config::Config { gateway, limits, crypto, .. } = config;
         Self {
             max_sockets: gateway.max_connections,
             max_frame_bytes: gateway.max_frame_bytes,
@@ -109,6 +116,8 @@ impl Options {
             name_bytes: limits.name_bytes,
             members_per_command: limits.members_per_command,
             watched_users: limits.watched_users,
+            token_ttl: crypto.token_ttl,
+            token_max_ttl: crypto.token_max_ttl,
             ..Self::new(partitions)
         }
     }

@@ -382,7 +382,7 @@ impl World {
     }
 
     pub fn deliveries(&self) -> super::Deliveries {
-        super::Deliveries::new(self.edge.clone(), self.identity.incarnation, Arc::default())
+        super::Deliveries::new(self.edge.clone(), self.identity.incarnation, Arc::default(), Arc::new(|_| {}))
     }
 
     /// A delivery to this gateway.

@@ -110,6 +110,11 @@ impl Hub {
         socket.is_some()
     }
 
+    /// Whether `user` has a socket here.
+    pub fn has(&self, user: UserId) -> bool {
+        self.users.contains_key(&user)
+    }
+
     /// The socket of `session`.
     pub fn session(&self, user: UserId, session: SessionId) -> Option<Arc<Socket>> {
         self.users.get(&user)?.iter().find(|socket| socket.session == session).cloned()

@@ -7,17 +7,25 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::tls::Tls;
+
+#[cfg(test)]
+mod tests;
+
+/// Connections that the kernel keeps until they are accepted: the clients of a gateway that stopped come back at once.
+const BACKLOG: u32 = 4_096;
+/// The headers of a request, and what is read ahead of its body.
+const MAX_HEAD_BYTES: usize = 32 * 1_024;
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -52,10 +60,18 @@ pub enum ListenError {
 /// # Errors
 /// See [`ListenError`].
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+    listen(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::Taken(address),
         _ => ListenError::Bind { address, source },
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Else a restarted gateway waits a minute for the connections of the one before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` until `shutdown`, then lets what has begun end, for as long as the options say.
@@ -77,11 +93,16 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, mostly: give others the time to close.
-            tracing::warn!("cannot accept a connection; is the limit of open files too low?");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            // The client gave up while it waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                // Out of descriptors, mostly: give others the time to close.
+                tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         let (router, tls, shutdown, options) = (router.clone(), tls.clone(), shutdown.clone(), options.clone());
         connections.spawn(async move {
@@ -90,6 +111,8 @@ pub async fn serve(
             connection(stream, router, tls, &options, shutdown).await;
         });
     }
+    // Clients must be refused from here on, or they would wait for nobody.
+    drop(listener);
     connections.close();
     // What is still open then is cut off with the process.
     let _ = tokio::time::timeout(options.drain, connections.wait()).await;
@@ -123,12 +146,17 @@ async fn http(
     options: &Options,
     shutdown: CancellationToken,
 ) {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
     let service = TowerToHyperService::new(
         router.map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new)),
     );
-    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // Not `auto` of hyper-util: it waits without any timer for the first bytes, which a silent client never sends.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = shutdown.cancelled() => {

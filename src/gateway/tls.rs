@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ring::digest;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -38,7 +39,12 @@ pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     config: ArcSwap<ServerConfig>,
+    /// What the files held when they were first read.
+    first: Contents,
 }
+
+/// Digests, because a key should not lie about in memory. Compared instead of times: in containers files are replaced by moving a link.
+type Contents = [Option<[u8; 32]>; 2];
 
 impl Tls {
     /// Reads both files.
@@ -46,8 +52,10 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
+        // Before they are read: a change in between is then seen as one.
+        let first = contents(certificate, key);
         let config = read(certificate, key)?;
-        Ok(Arc::new(Self { certificate: certificate.into(), key: key.into(), config: ArcSwap::from(config) }))
+        Ok(Arc::new(Self { certificate: certificate.into(), key: key.into(), config: ArcSwap::from(config), first }))
     }
 
     /// For the next connection.
@@ -57,34 +65,48 @@ impl Tls {
 
     /// Reads the files again when they change, until `shutdown`. Files that cannot be used are reported, and the old ones kept.
     pub async fn follow(&self, shutdown: CancellationToken) {
-        let mut seen = self.contents();
-        let mut ticks = tokio::time::interval(LOOK);
+        self.follow_every(LOOK, shutdown).await;
+    }
+
+    async fn follow_every(&self, interval: Duration, shutdown: CancellationToken) {
+        let mut seen = self.first;
+        let mut ticks = tokio::time::interval(interval);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.cancelled() => return,
             }
-            let now = self.contents();
-            if now == seen {
-                continue;
-            }
-            seen = now;
-            match read(&self.certificate, &self.key) {
-                Ok(config) => {
-                    self.config.store(config);
-                    tracing::info!(certificate = %self.certificate.display(), "certificate read again");
-                }
-                Err(error) => tracing::error!(
-                    error = format!("{:#}", anyhow::Error::from(error)),
-                    "the new certificate cannot be used; the old one stays"
-                ),
-            }
+            self.look(&mut seen);
         }
     }
 
-    fn contents(&self) -> [Option<Vec<u8>>; 2] {
-        [&self.certificate, &self.key].map(|path| std::fs::read(path).ok())
+    /// Reads the files again if they are others than those `seen`, which they become: bad ones are reported once.
+    fn look(&self, seen: &mut Contents) {
+        let now = contents(&self.certificate, &self.key);
+        if now == *seen {
+            return;
+        }
+        *seen = now;
+        match read(&self.certificate, &self.key) {
+            Ok(config) => {
+                self.config.store(config);
+                tracing::info!(certificate = %self.certificate.display(), "certificate read again");
+            }
+            Err(error) => tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "the new certificate cannot be used; the old one stays"
+            ),
+        }
     }
+}
+
+fn contents(certificate: &Path, key: &Path) -> Contents {
+    let digest = |bytes: Vec<u8>| {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
+        digest
+    };
+    [certificate, key].map(|path| std::fs::read(path).ok().map(digest))
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
@@ -104,3 +126,6 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::config::ClientConfig;
@@ -251,8 +251,15 @@ impl Shared {
     }
 
     fn ends(&self, partition: i32) -> Result<Ends, ReadError> {
-        let failed = |source| ReadError::Kafka { topic: self.topic.clone(), source };
-        let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, BROKER_TIMEOUT).map_err(failed)?;
+        let deadline = Instant::now() + BROKER_TIMEOUT;
+        let (low, high) = loop {
+            match self.consumer.fetch_watermarks(&self.topic, partition, BROKER_TIMEOUT) {
+                Ok(ends) => break ends,
+                // A leader is being elected: of a topic just made, or of a broker just gone.
+                Err(error) if electing(&error) && Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
+                Err(source) => return Err(ReadError::Kafka { topic: self.topic.clone(), source }),
+            }
+        };
         Ok(Ends { low, high })
     }
 
@@ -330,6 +337,20 @@ fn poll(shared: &Arc<Shared>) {
         }
         slow = shared.refill();
     }
+}
+
+fn electing(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+        )
+    )
 }
 
 /// Whether the client mends it by itself.

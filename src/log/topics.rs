@@ -1,11 +1,12 @@
 //! The table of topics: one place that knows their names, keys and how they are cleaned.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 /// What is asked of conversations. Key: conversation.
@@ -157,21 +158,37 @@ pub async fn ensure(client: &ClientConfig, layout: Layout) -> Result<(), TopicsE
     }
     tokio::task::spawn_blocking(move || check(&admin, layout))
         .await
-        .map_err(|_| TopicsError::Request(rdkafka::error::KafkaError::Canceled))?
+        .map_err(|_| TopicsError::Request(KafkaError::Canceled))?
 }
 
+/// How long topics just made may be without leaders.
+const ELECTION: Duration = Duration::from_secs(30);
+
+/// Waits until every partition has a leader, and compares their numbers with the layout.
 fn check(admin: &AdminClient<DefaultClientContext>, layout: Layout) -> Result<(), TopicsError> {
-    let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(30)).map_err(TopicsError::Request)?;
-    for (name, partitions, ..) in TOPICS {
-        let expected = count(*partitions, layout);
-        let found =
-            metadata.topics().iter().find(|topic| topic.name() == *name).map(|topic| topic.partitions().len() as i32);
-        // A topic made a moment ago may not be in the broker's metadata yet.
-        if let Some(found) = found.filter(|found| *found != expected && *found != 0) {
-            return Err(TopicsError::Partitions { topic: (*name).to_owned(), expected, found });
+    let deadline = Instant::now() + ELECTION;
+    loop {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(30)).map_err(TopicsError::Request)?;
+        let mut led = 0;
+        for (name, partitions, ..) in TOPICS {
+            let expected = count(*partitions, layout);
+            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == *name) else { continue };
+            let found = topic.partitions().len() as i32;
+            if found != expected && found != 0 {
+                return Err(TopicsError::Partitions { topic: (*name).to_owned(), expected, found });
+            }
+            led += usize::from(
+                found == expected && topic.partitions().iter().all(|p| p.leader() >= 0 && p.error().is_none()),
+            );
         }
+        if led == TOPICS.len() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(TopicsError::Request(KafkaError::Global(RDKafkaErrorCode::LeaderNotAvailable)));
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// How many partitions `topic` has.
@@ -188,5 +205,5 @@ pub async fn partitions(client: &ClientConfig, topic: &'static str) -> Result<i3
             _ => Err(TopicsError::Missing { topic: topic.to_owned() }),
         }
     };
-    tokio::task::spawn_blocking(ask).await.map_err(|_| TopicsError::Request(rdkafka::error::KafkaError::Canceled))?
+    tokio::task::spawn_blocking(ask).await.map_err(|_| TopicsError::Request(KafkaError::Canceled))?
 }

@@ -16,6 +16,8 @@ use super::JOURNALS;
 use crate::domain::Timestamp;
 use crate::log::{Checkpoints, topics};
 
+/// When it is looked first.
+const FIRST: Duration = Duration::from_secs(60);
 const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Somebody who still needs a part of a journal.
@@ -60,7 +62,8 @@ pub async fn run(
     checkpoints: &Checkpoints,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(options.every);
+    // Not at once: a start has other things to do.
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + options.every.min(FIRST), options.every);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),

@@ -100,6 +100,8 @@ pub struct OwnerLimits {
     pub tail_bytes: usize,
     /// Aggregates in memory.
     pub hot: usize,
+    /// With more members than this, a receipt is told to its own user only.
+    pub crowd: usize,
 }
 
 /// The report does not fit the chain: call [`Owner::give_up`], read the hole, [`Owner::adopt`] it, then decide again.
@@ -321,7 +323,7 @@ impl<A: Aggregate> Owner<A> {
         if let Some(hot) = self.hot.get_mut(&command.aggregate) {
             A::evolve(&mut hot.state, command.aggregate, command.tenant, &recorded);
             hot.evolved(&recorded.event);
-            audience = hot.audience(&recorded);
+            audience = hot.audience(&recorded, self.limits.crowd);
         }
         Ok(self.fly(command, record, Some(Arc::new(recorded)), audience))
     }
@@ -459,7 +461,7 @@ impl<A: Aggregate> Owner<A> {
     pub fn audience(&mut self, id: A::Id, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
         let hot = self.hot.get_mut(&id)?;
         Some(match recorded {
-            Some(recorded) => hot.audience(recorded),
+            Some(recorded) => hot.audience(recorded, self.limits.crowd),
             None => Audience::Known(Arc::default(), Vec::new()),
         })
     }
@@ -469,9 +471,6 @@ impl<A: Aggregate> Owner<A> {
         self.hot.get_mut(&id).map(Hot::roster)
     }
 }
-
-/// Above this, receipts are told to their own user only.
-const CROWD: usize = 256;
 
 impl<A: Aggregate> Hot<A> {
     fn roster(&mut self) -> Arc<[UserId]> {
@@ -485,9 +484,9 @@ impl<A: Aggregate> Hot<A> {
         }
     }
 
-    fn audience(&mut self, recorded: &Recorded<A::Event>) -> Audience {
+    fn audience(&mut self, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
         let roster = self.roster();
-        if roster.len() > CROWD && A::quiet_in_crowds(&recorded.event) {
+        if roster.len() > crowd && A::quiet_in_crowds(&recorded.event) {
             return Audience::Known(Arc::default(), vec![recorded.actor]);
         }
         Audience::Known(roster, A::also_hear(&recorded.event))

@@ -571,6 +571,8 @@ impl<A: Aggregate> Partition<A> {
     }
 
     fn send_marks(&mut self) -> Result<Vec<Appending>, PartitionError> {
+        // What was adopted a moment ago is not routed yet, and must not be marked as reached.
+        self.held.extend(self.owner.take_outcomes());
         let held = self.held.iter().find_map(|outcome| outcome.accepted.as_ref().map(|counted| counted.offset));
         self.mark.sessions_offset = self.shared.router.sessions.offset();
         self.mark.reached_offset = held.unwrap_or(self.owner.head().next_offset);

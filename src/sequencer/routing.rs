@@ -39,6 +39,8 @@ pub struct Router {
 /// The recipients at one gateway.
 struct Stop {
     gateway: Gateway,
+    /// Silent for a while: it may live, so it is sent to, and may not, so its users are notified as well.
+    overdue: bool,
     recipients: Vec<u8>,
 }
 
@@ -61,7 +63,7 @@ impl Router {
             outcome.reply.as_ref().map(|(to, _)| Gateway { incarnation: to.incarnation, partition: to.partition });
         if let Some(gateway) = reply_to.filter(|g| !stops.iter().any(|stop| stop.gateway.incarnation == g.incarnation))
         {
-            stops.push(Stop { gateway, recipients: Vec::new() });
+            stops.push(Stop { gateway, overdue: false, recipients: Vec::new() });
         }
         let record = outcome.accepted.as_ref().and_then(|counted| counted.record.records.first()?.value.clone());
         let next_offset = outcome.accepted.as_ref().map_or(outcome.head.next_offset, |counted| counted.offset + 1);
@@ -133,16 +135,20 @@ impl Router {
         Ok(appending)
     }
 
-    /// Whether `user` is anywhere.
+    /// Whether `user` is anywhere that is surely alive.
     fn board(&self, stops: &mut Vec<Stop>, user: UserId) -> bool {
-        let gateways = self.sessions.gateways_of(user);
-        for gateway in &gateways {
-            match stops.iter_mut().find(|stop| stop.gateway.incarnation == gateway.incarnation) {
-                Some(stop) => stop.recipients.extend_from_slice(user.as_bytes()),
-                None => stops.push(Stop { gateway: *gateway, recipients: user.as_bytes().to_vec() }),
-            }
+        let mut reached = false;
+        for gateway in self.sessions.gateways_of(user) {
+            let index =
+                stops.iter().position(|stop| stop.gateway.incarnation == gateway.incarnation).unwrap_or_else(|| {
+                    let overdue = self.sessions.is_overdue(gateway.incarnation);
+                    stops.push(Stop { gateway, overdue, recipients: Vec::new() });
+                    stops.len() - 1
+                });
+            stops[index].recipients.extend_from_slice(user.as_bytes());
+            reached |= !stops[index].overdue;
         }
-        !gateways.is_empty()
+        reached
     }
 
     fn deliver(&self, partition: i32, delivery: &Delivery) -> Result<Appending, RouteError> {

@@ -201,7 +201,7 @@ impl World {
         } else {
             start
         };
-        let limits = OwnerLimits { tail_bytes: usize::MAX, hot: 2 };
+        let limits = OwnerLimits { tail_bytes: usize::MAX, hot: 2, crowd: 256 };
         let mut member = Member {
             owner: Owner::new(Codec::builtin(), 0, start, limits),
             next: next as usize,

@@ -178,6 +178,7 @@ impl SessionTable {
     pub async fn wait_for(&self, offset: i64) -> Result<(), TableError> {
         let mut read = self.offset.subscribe();
         tokio::select! {
+            biased;
             waited = read.wait_for(|read| *read >= offset) => waited.map(drop).map_err(|_| TableError::Ended),
             () = self.ended.cancelled() => Err(TableError::Ended),
         }

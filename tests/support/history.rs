@@ -1,5 +1,7 @@
 //! What could have happened: journals made by the real `decide` and `evolve` from arbitrary commands.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;

@@ -2,8 +2,10 @@
 
 mod catching_up;
 mod keys;
+mod presences;
 mod views;
 
 pub use catching_up::{CatchingUp, Resender};
 pub use keys::Keys;
+pub use presences::{PresencePusher, Present};
 pub use views::Views;

@@ -22,7 +22,12 @@ const ISSUER: &str = "tidings";
 /// How far this machine's clock may be behind the one that minted.
 const LEEWAY_MS: i64 = 5_000;
 
+/// What a public Ed25519 key (SubjectPublicKeyInfo of RFC 8410) has before its 32 bytes.
+const PUBLIC_KEY_HEADER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+// A header that asks for more (`crit`, `jwk`) is none of ours.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     alg: String,
     typ: String,
@@ -46,6 +51,11 @@ pub enum TokenKeyError {
     /// No PEM block, or not base64.
     #[error("the token key is no PEM file with a PRIVATE KEY; `openssl genpkey -algorithm ed25519` makes one")]
     NotPem,
+    /// One of those that verify.
+    #[error(
+        "the previous token keys are no Ed25519 public keys in PEM; `openssl pkey -pubout` makes one of a token key"
+    )]
+    Previous,
     /// Of another algorithm, or damaged.
     #[error("the token key is no Ed25519 key in PKCS#8; `openssl genpkey -algorithm ed25519` makes one")]
     NotEd25519,
@@ -111,10 +121,13 @@ impl TokenKeys {
         // Files of OpenSSL have no public key inside, which is what "maybe unchecked" allows.
         let minting = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&private).map_err(|_| TokenKeyError::NotEd25519)?;
         let mut public = vec![PublicKey::new(minting.public_key().as_ref())];
-        for spki in blocks(previous, "PUBLIC KEY")? {
-            // SubjectPublicKeyInfo of RFC 8410: 12 bytes of header, then the key.
-            let key = spki.get(12..44).filter(|_| spki.len() == 44).ok_or(TokenKeyError::NotEd25519)?;
-            public.push(PublicKey::new(key));
+        for spki in blocks(previous, "PUBLIC KEY").map_err(|_| TokenKeyError::Previous)? {
+            let key = spki.strip_prefix(&PUBLIC_KEY_HEADER).filter(|key| key.len() == 32);
+            public.push(PublicKey::new(key.ok_or(TokenKeyError::Previous)?));
+        }
+        // A file of something else would turn away every token of the key before.
+        if public.len() == 1 && !previous.trim().is_empty() {
+            return Err(TokenKeyError::Previous);
         }
         Ok(Self { minting, public, max_ttl })
     }
@@ -241,13 +254,60 @@ mod tests {
     fn previous_keys_verify_and_do_not_mint() {
         let (old, pem) = (keys(), generate_pem().expect("random"));
         let token = minted(&old);
-        let spki =
-            [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00], &old.public[0].bytes[..]]
-                .concat();
+        let spki = [&PUBLIC_KEY_HEADER[..], &old.public[0].bytes[..]].concat();
         let previous = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki));
         let new = TokenKeys::load(&pem, &previous, HOUR).expect("loads");
         assert!(new.read(&token, NOW).is_some());
         assert_eq!(old.read(&minted(&new), NOW), None);
         assert!(new.jwks().contains(&old.public[0].kid));
+        // Another algorithm's key of the same size (X25519), and files of something else.
+        let x25519 = previous.replace("MCowBQYDK2Vw", "MCowBQYDK2Vu");
+        for wrong in [x25519.as_str(), "nonsense", &pem] {
+            assert!(matches!(TokenKeys::load(&pem, wrong, HOUR), Err(TokenKeyError::Previous)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_our_header_and_claims_are_accepted() {
+        let keys = keys();
+        let token = minted(&keys);
+        let [header, payload] = [0, 1].map(|at| {
+            let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).expect("three parts")).expect("base64");
+            serde_json::from_slice::<serde_json::Value>(&part).expect("JSON")
+        });
+        let accepted = |header: &serde_json::Value, payload: &serde_json::Value| {
+            let signed = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+            let signature = URL_SAFE_NO_PAD.encode(keys.minting.sign(signed.as_bytes()));
+            keys.read(&format!("{signed}.{signature}"), NOW).is_some()
+        };
+        assert!(accepted(&header, &payload));
+        for (field, value) in [
+            ("typ", serde_json::json!("at+jwt")),
+            ("kid", serde_json::json!("another")),
+            ("crit", serde_json::json!(["exp"])),
+            ("jwk", serde_json::json!({})),
+        ] {
+            let mut changed = header.clone();
+            changed[field] = value;
+            assert!(!accepted(&changed, &payload), "{changed}");
+        }
+        for (field, value) in [
+            ("iss", serde_json::json!("another")),
+            ("exp", serde_json::json!("never")),
+            ("exp", serde_json::json!(-1)),
+            ("sub", serde_json::json!("tnt_00000000000000000000000000")),
+            ("tnt", serde_json::json!(null)),
+        ] {
+            let mut changed = payload.clone();
+            changed[field] = value;
+            assert!(!accepted(&header, &changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn thumbprints_are_those_of_the_standard() {
+        // RFC 8037, appendix A.3.
+        let x = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("base64");
+        assert_eq!(thumbprint(&x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

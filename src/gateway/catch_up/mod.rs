@@ -35,11 +35,13 @@
 //!
 //! *No owner, or Postgres away*: sessions wait. Sends and pushes go on.
 //!
-//! [`simulation`](self) (tests) races all of this, and finds a missing event as soon as one of the rules is left out.
+//! A simulation in the tests races all of this, and finds a missing event as soon as one of the rules is left out.
 
 pub mod book;
 pub mod cursor;
 pub mod runner;
+#[cfg(test)]
+mod runner_tests;
 #[cfg(test)]
 mod simulation;
 

@@ -21,13 +21,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::records::{GatewayClaim, Session};
 use crate::codec::{Codec, EncodeError};
-use crate::domain::{IncarnationId, SessionId};
+use crate::domain::{IncarnationId, SessionId, Timestamp};
 use crate::log::{AppendError, Appending, Producer, ReadError, ends, topics};
 use crate::sessions::table::{OVERDUE, PARTITION, RENEWAL};
 use crate::sessions::{Gateway, SessionTable, TableError};
 
 /// Before a full house or a log that is away is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long sequencers may take to read of the end of sessions.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Why a claim, a session or what was left by others could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -210,21 +212,33 @@ impl Incarnation {
         }
     }
 
-    /// Releases the partition. Call it when every socket is closed.
+    /// Releases the partition. Call it when every socket is closed and deliveries are not read any more. What was sent here and not
+    /// acknowledged by then goes to notifications.
     ///
     /// # Errors
-    /// If Kafka is away: the claim then runs out.
+    /// [`ClaimError::Lost`] if another gateway holds the partition, and cleans up; or if Kafka is away: the claim then runs out.
     pub async fn release(self) -> Result<(), ClaimError> {
         self.stop.cancel();
-        self.cluster.table.forget_lost(self.claim.incarnation);
-        // Sessions whose own tombstones were not written would be nobody's after this.
-        self.cluster.producer.flush(Duration::from_secs(5)).await;
-        self.cluster.table.read_to_end_now().await?;
-        for left in self.cluster.table.sessions_of(self.claim.incarnation) {
-            self.cluster.append(&left.session.to_string(), None)?.await?;
+        let Self { cluster, claim, acked, .. } = &self;
+        cluster.table.forget_lost(claim.incarnation);
+        cluster.producer.flush(Duration::from_secs(5)).await;
+        // A table that is not kept up any more still knows nearly all.
+        if let Err(error) = cluster.table.read_to_end_now().await {
+            tracing::debug!(%error, "releasing a claim without the newest sessions");
         }
-        self.cluster.append(&self.claim.incarnation.to_string(), None)?.await?;
-        tracing::info!(incarnation = %self.claim.incarnation, partition = self.claim.partition, "partition of deliveries released");
+        if !cluster.table.holds(claim.incarnation) {
+            return Err(ClaimError::Lost);
+        }
+        // Sessions whose own tombstones were not written would be nobody's after this.
+        let left = cluster.table.sessions_of(claim.incarnation);
+        takeover::end_sessions(cluster, claim.incarnation, &left, Timestamp::now()).await?;
+        // Sequencers that had not read of the end of the last sessions yet have sent on.
+        tokio::time::sleep(LINGER.min(cluster.renewal)).await;
+        let end = ends(&cluster.client, topics::DELIVERIES, claim.partition).await?.high;
+        let acked = acked.load(Ordering::Relaxed);
+        takeover::notify_between(cluster, claim.partition, acked, end, &[claim.incarnation]).await?;
+        cluster.append(&claim.incarnation.to_string(), None)?.await?;
+        tracing::info!(incarnation = %claim.incarnation, partition = claim.partition, "partition of deliveries released");
         Ok(())
     }
 }

@@ -46,7 +46,8 @@ pub async fn clean_orphans(cluster: &Cluster) -> Result<(), ClaimError> {
     Ok(())
 }
 
-async fn end_sessions(
+/// Writes what the end of sessions leaves: no presence, when the user was last seen, no session.
+pub(super) async fn end_sessions(
     cluster: &Cluster,
     incarnation: IncarnationId,
     sessions: &[SessionOf],
@@ -146,7 +147,8 @@ pub fn notify(cluster: &Cluster, delivery: &Delivery) -> Result<Vec<Appending>, 
     let Some(sent) = event.message_sent.as_ref().filter(|_| event.r#type == "message.sent") else {
         return Ok(appending);
     };
-    let offline = |user: &UserId| *user != event.actor && cluster.table.gateways_of(*user).is_empty();
+    let is_elsewhere = |user| cluster.table.gateways_of(user).iter().any(|at| at.incarnation != delivery.incarnation);
+    let offline = |user: &UserId| *user != event.actor && !is_elsewhere(*user);
     for user in delivery.users().filter(offline) {
         let notification = Notification {
             tenant: event.tenant,

@@ -21,9 +21,6 @@ const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one registered through another gateway may take.
 const USER_PATIENCE: Duration = Duration::from_secs(1);
 
-const TTL_DEFAULT_MS: u64 = 3_600_000;
-const TTL_MAX_MS: u64 = 30 * 24 * 3_600_000;
-
 #[derive(Serialize)]
 struct Put {
     user: UserId,
@@ -77,13 +74,14 @@ pub async fn tokens(
     let edge = &http.edge;
     let tenant = edge.auth.api_key(&headers).await?.tenant;
     let user: UserId = id(&path)?;
-    let ttl_ms = object::<Body>(&body)?.ttl_ms.unwrap_or(TTL_DEFAULT_MS);
-    if ttl_ms == 0 || ttl_ms > TTL_MAX_MS {
-        return Err(Failure::bad_request(format!("ttl_ms must be 1 to {TTL_MAX_MS}")).into());
+    let ttl = object::<Body>(&body)?.ttl_ms.map_or(edge.options.token_ttl, Duration::from_millis);
+    let max = edge.options.token_max_ttl;
+    if ttl.is_zero() || ttl > max {
+        return Err(Failure::bad_request(format!("ttl_ms must be 1 to {}", max.as_millis())).into());
     }
     if edge.ports.keyring.wait_for(user, USER_PATIENCE).await != Some(tenant) {
         return Err(Failure::not_found("there is no such user").into());
     }
-    let access_token = edge.ports.tokens.mint(tenant, user, Duration::from_millis(ttl_ms))?;
+    let access_token = edge.ports.tokens.mint(tenant, user, ttl)?;
     Ok(ok(json(&Token { access_token })))
 }

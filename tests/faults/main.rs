@@ -1,0 +1,9 @@
+//! Roles die, freeze and restart in the middle of a conversation; views are rebuilt; commands cannot be decoded.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dead_letters;
+mod rebuild;
+mod restarts;
+mod takeover;

@@ -1,0 +1,11 @@
+//! Stories of people, through real sockets of the real binary over a real Kafka and Postgres.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod catch_up;
+mod chat;
+mod duplicates;
+mod groups;
+mod http;
