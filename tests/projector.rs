@@ -76,6 +76,16 @@ impl World {
         Running { task: tokio::spawn(publisher::run(options, shutdown.clone())), shutdown, stopped: Arc::default() }
     }
 
+    async fn somebody_waits_for_the_switch(&self) {
+        let waiting = async {
+            let query = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'view_switch'::REGCLASS AND NOT granted)";
+            while !sqlx::query_scalar::<_, bool>(query).fetch_one(self.store.pool()).await.expect("asked") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("somebody waits");
+    }
+
     /// Waits until the live views have so many accepted records of a partition.
     async fn applied(&self, journal: &str, partition: i32, index: i64) {
         let reached = async {
@@ -292,5 +302,54 @@ async fn a_projector_that_is_behind_another_changes_nothing() {
     }
     assert!(!apply::advance(&mut connection, JOURNAL, 1, 4, head(9)).await.expect("asked"), "a lost checkpoint");
     assert!(apply::advance(&mut connection, JOURNAL, 0, 5, head(9)).await.expect("asked"));
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_snapshot_lives_across_a_switch() {
+    let world = World::start().await;
+    let (projector, history) = (world.projector(), long_history(100));
+    for (partition, conversations) in (0..).zip(&history.conversations) {
+        append(&world.producer, JOURNAL, partition, &conversations.records).await;
+        world.applied(JOURNAL, partition, conversations.records.len() as i64).await;
+    }
+    projector.stop().await;
+
+    // A snapshot waits for a switch, and is of what there is after it.
+    let mut switch = world.store.pool().begin().await.expect("begins");
+    let lock = "LOCK TABLE view_switch IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *switch).await.expect("locks");
+    let store = world.store.clone();
+    let ids = history.ids();
+    let loading = tokio::spawn(async move { store.load_conversations(0, &ids, &[], Timestamp(0)).await });
+    world.somebody_waits_for_the_switch().await;
+    assert!(!loading.is_finished());
+    sqlx::query("UPDATE checkpoints SET index = index + 7").execute(&mut *switch).await.expect("updates");
+    switch.commit().await.expect("commits");
+    let loaded = loading.await.expect("ends").expect("loads");
+    assert_eq!(loaded.head.index, history.conversations[0].records.len() as i64 + 7);
+
+    // A switch waits for the snapshots that are open, and nobody else is kept waiting for long.
+    let mut snapshot = world.store.pool().begin().await.expect("begins");
+    let lock = "LOCK TABLE view_switch IN ACCESS SHARE MODE";
+    sqlx::query(lock).execute(&mut *snapshot).await.expect("locks");
+    let options = rebuild::Options {
+        client: world.client.clone(),
+        codec: Codec::builtin(),
+        store: world.store.clone(),
+        patience: PATIENCE,
+    };
+    let rebuilding = tokio::spawn(async move { rebuild::rebuild(&options, "messages", |_, _| {}).await });
+    let before = views::dump(&world.store).await;
+    for _ in 0..3 {
+        world.somebody_waits_for_the_switch().await;
+        let ids = history.ids();
+        let loads = world.store.load_conversations(0, &ids, &[], Timestamp(0));
+        timeout(Duration::from_secs(5), loads).await.expect("the switch gives way").expect("loads");
+    }
+    assert!(!rebuilding.is_finished());
+    snapshot.commit().await.expect("commits");
+    timeout(PATIENCE, rebuilding).await.expect("in time").expect("ends").expect("is rebuilt");
+    assert_eq!(views::dump(&world.store).await, before);
     world.parts.stop().await;
 }

@@ -93,15 +93,15 @@ impl Projection {
         let mut transaction = pool.begin().await?;
         // Several processes start at once.
         sqlx::query("SELECT pg_advisory_xact_lock(7305812)").execute(&mut *transaction).await?;
-        let (there, found): (bool, Option<String>) = sqlx::query_as(
-            // Not `to_regnamespace`: it may answer from before the lock, as a name that was not found is remembered.
-            "SELECT count(*) > 0, max(obj_description(oid, 'pg_namespace')) FROM pg_namespace WHERE nspname = $1",
-        )
-        .bind(schema)
-        .fetch_one(&mut *transaction)
-        .await?;
+        // Not by `to_regnamespace`: it asks a cache, which remembers from `search_path` that the schema was not there, and does not learn
+        // from waiting for an advisory lock that another process has made it.
+        let found: Option<Option<String>> =
+            sqlx::query_scalar("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1")
+                .bind(schema)
+                .fetch_optional(&mut *transaction)
+                .await?;
         let fingerprint = self.fingerprint();
-        if there {
+        if let Some(found) = found {
             return Ok(if found == Some(fingerprint) { Installed::Kept } else { Installed::Outdated });
         }
         let script = format!(
