@@ -79,6 +79,8 @@ pub async fn rebuild(options: &Options, name: &str, progress: impl FnMut(u64, u6
     rebuild.catch_up(&mut feeds).await?;
     rebuild.analyze().await?;
     switch::switch(&mut rebuild, &mut feeds).await?;
+    // The total was an estimate: offsets of the journal hold refusals and losers, too.
+    (rebuild.progress)(rebuild.done, rebuild.done);
     let report = rebuild.report;
     rebuild.connection.close().await?;
     Ok(report)

@@ -48,7 +48,12 @@ fn overdue(cluster: &Cluster) -> Vec<i32> {
 }
 
 async fn supersede(cluster: &Cluster, partition: i32) -> Result<(), ClaimError> {
-    let claimed = Incarnation::claim(cluster, partition).await?;
+    // In this order: see `pick::partition`. It may have been some time since it was looked.
+    let generation = cluster.table.generation(partition) + 1;
+    if !overdue(cluster).contains(&partition) {
+        return Ok(());
+    }
+    let claimed = Incarnation::claim(cluster, partition, generation).await?;
     let dead = cluster.table.superseded(partition);
     for dead in &dead {
         takeover::clean(cluster, dead, claimed.start_offset()).await?;

@@ -130,23 +130,23 @@ impl Incarnation {
 
     async fn try_begin(cluster: &Cluster) -> Result<Self, ClaimError> {
         cluster.table.read_to_end_now().await?;
-        let Some(partition) = pick::partition(&cluster.table, cluster.delivery_partitions) else {
+        let Some((partition, generation)) = pick::partition(&cluster.table, cluster.delivery_partitions) else {
             return Err(ClaimError::Full(cluster.delivery_partitions));
         };
-        let claimed = Self::claim(cluster, partition).await?;
+        let claimed = Self::claim(cluster, partition, generation).await?;
         for dead in cluster.table.superseded(partition) {
             takeover::clean(cluster, &dead, claimed.start_offset).await?;
         }
         Ok(claimed)
     }
 
-    /// Claims `partition` and waits until the claim was read back as the holder's.
-    pub(super) async fn claim(cluster: &Cluster, partition: i32) -> Result<Self, ClaimError> {
+    /// Claims `partition` and waits until the claim was read back as the holder's. `generation` is one more than it was before the
+    /// partition was found to be free or overdue.
+    pub(super) async fn claim(cluster: &Cluster, partition: i32, generation: i64) -> Result<Self, ClaimError> {
         let incarnation = IncarnationId::generate();
         let lost = cluster.table.watch_lost(incarnation);
         // Before the claim: whatever is meant for this incarnation comes after it.
         let start_offset = ends(&cluster.client, topics::DELIVERIES, partition).await?.high;
-        let generation = cluster.table.generation(partition) + 1;
         let mut claim =
             GatewayClaim { incarnation, partition, generation, claim_offset: -1, acked_offset: start_offset };
         let sent_at = Instant::now();

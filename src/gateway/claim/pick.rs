@@ -5,9 +5,13 @@ use rand::seq::IndexedRandom;
 use crate::sessions::SessionTable;
 
 /// One that nobody holds, else one whose holder is overdue; by chance, so that gateways that start together seldom meet.
-pub fn partition(table: &SessionTable, partitions: i32) -> Option<i32> {
+/// With it the generation to claim it in: looked up before the holder, so that a claim which arrives after that is not superseded
+/// by mistake, but met in the same generation, where the first one holds.
+pub fn partition(table: &SessionTable, partitions: i32) -> Option<(i32, i64)> {
+    let generations: Vec<_> = (0..partitions).map(|partition| table.generation(partition) + 1).collect();
     let standing = |partition| table.holder(partition).map(|(_, overdue)| overdue);
-    choose((0..partitions).map(|partition| (partition, standing(partition))))
+    let chosen = choose((0..partitions).map(|partition| (partition, standing(partition))))?;
+    Some((chosen, *generations.get(usize::try_from(chosen).ok()?)?))
 }
 
 /// `standing`: whether the holder is overdue, none if there is none.
