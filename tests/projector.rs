@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::JournalRecord;
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::{EventId, Timestamp};
+use tidings::domain::{EventId, TenantId, Timestamp};
 use tidings::log::{Producer, partition_of, topics};
 use tidings::projector::item::Item;
 use tidings::projector::{self, Stopped, apply, catalog, rebuild};
@@ -351,5 +351,36 @@ async fn no_snapshot_lives_across_a_switch() {
     snapshot.commit().await.expect("commits");
     timeout(PATIENCE, rebuilding).await.expect("in time").expect("ends").expect("is rebuilt");
     assert_eq!(views::dump(&world.store).await, before);
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_a_view_survives_restarts_and_rebuilds() {
+    let world = World::start().await;
+    let (tenant, key) = (TenantId::generate(), "a key");
+    world.store.put_tenant(tenant, "a tenant").await.expect("is put");
+    world.store.put_api_key(tenant, key, &["admin"]).await.expect("is put");
+    let options = rebuild::Options {
+        client: world.client.clone(),
+        codec: Codec::builtin(),
+        store: world.store.clone(),
+        patience: PATIENCE,
+    };
+    // A process that starts when everything is there, and one that starts again.
+    let other = Store::connect(world.parts.postgres_url().parse().expect("an address"), 2).await.expect("connects");
+    other.install().await.expect("installs");
+    world.store.install().await.expect("installs");
+    for projection in catalog::all() {
+        rebuild::rebuild(&options, &projection.name, |_, _| {}).await.expect("is rebuilt");
+    }
+    other.install().await.expect("installs");
+    let hash: [u8; 32] =
+        ring::digest::digest(&ring::digest::SHA256, key.as_bytes()).as_ref().try_into().expect("32 bytes");
+    assert_eq!(other.api_key(hash).await.expect("asked"), Some((tenant, vec!["admin".to_owned()])));
+    let views: Vec<_> = catalog::all().iter().map(|projection| projection.name.clone()).collect();
+    let strangers = "SELECT count(*) FROM pg_tables
+                     WHERE schemaname = ANY($1) AND tablename IN ('_sqlx_migrations', 'tenants', 'api_keys', 'checkpoints', 'view_switch')";
+    let strangers: i64 = sqlx::query_scalar(strangers).bind(views).fetch_one(other.pool()).await.expect("counted");
+    assert_eq!(strangers, 0, "only views are in the schemas of views");
     world.parts.stop().await;
 }
