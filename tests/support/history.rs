@@ -71,7 +71,6 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Profiles only.
-#[allow(dead_code, reason = "not every test that shares this file uses all of it")]
 pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
     vec(step(prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put)), 1..most)
 }
