@@ -23,7 +23,7 @@ use tidings::projector::{apply, catalog};
 use tidings::store::Store;
 use tokio::runtime::Handle;
 
-use history::{History, PARTITIONS, Step, steps};
+use history::{History, PARTITIONS, Step, profiles, steps};
 use views::{Tables, dump};
 
 /// The public records of accepted ones.
@@ -194,7 +194,7 @@ async fn the_tables_are_the_same_however_events_come() {
     let (of, on) = (store.clone(), handle.clone());
     holds((steps(60), sizes()), move |(steps, sizes)| on.block_on(check_conversations(&of, &steps, &sizes))).await;
     let (of, on) = (store.clone(), handle.clone());
-    holds((steps(40), sizes()), move |(steps, sizes)| on.block_on(check_users(&of, &steps, &sizes))).await;
+    holds((profiles(30), sizes()), move |(steps, sizes)| on.block_on(check_users(&of, &steps, &sizes))).await;
     let seen = vec((0_u8..3, prop::option::weighted(0.8, 0_i64..9)), 1..20);
     holds((seen, sizes()), move |(seen, sizes)| handle.block_on(check_presence(&store, &seen, &sizes))).await;
     parts.stop().await;

@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::JournalRecord;
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::{EventId, Timestamp};
+use tidings::domain::{EventId, TenantId, Timestamp};
 use tidings::log::{Producer, partition_of, topics};
 use tidings::projector::item::Item;
 use tidings::projector::{self, Stopped, apply, catalog, rebuild};
@@ -351,5 +351,76 @@ async fn no_snapshot_lives_across_a_switch() {
     snapshot.commit().await.expect("commits");
     timeout(PATIENCE, rebuilding).await.expect("in time").expect("ends").expect("is rebuilt");
     assert_eq!(views::dump(&world.store).await, before);
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_a_view_survives_restarts_and_rebuilds() {
+    let world = World::start().await;
+    let (tenant, key) = (TenantId::generate(), "a key");
+    world.store.put_tenant(tenant, "a tenant").await.expect("is put");
+    world.store.put_api_key(tenant, key, &["admin"]).await.expect("is put");
+    let options = rebuild::Options {
+        client: world.client.clone(),
+        codec: Codec::builtin(),
+        store: world.store.clone(),
+        patience: PATIENCE,
+    };
+    // A process that starts when everything is there, and one that starts again.
+    let other = Store::connect(world.parts.postgres_url().parse().expect("an address"), 2).await.expect("connects");
+    other.install().await.expect("installs");
+    world.store.install().await.expect("installs");
+    for projection in catalog::all() {
+        rebuild::rebuild(&options, &projection.name, |_, _| {}).await.expect("is rebuilt");
+    }
+    other.install().await.expect("installs");
+    let hash: [u8; 32] =
+        ring::digest::digest(&ring::digest::SHA256, key.as_bytes()).as_ref().try_into().expect("32 bytes");
+    assert_eq!(other.api_key(hash).await.expect("asked"), Some((tenant, vec!["admin".to_owned()])));
+    let views: Vec<_> = catalog::all().iter().map(|projection| projection.name.clone()).collect();
+    let strangers = "SELECT count(*) FROM pg_tables
+                     WHERE schemaname = ANY($1) AND tablename IN ('_sqlx_migrations', 'tenants', 'api_keys', 'checkpoints', 'view_switch')";
+    let strangers: i64 = sqlx::query_scalar(strangers).bind(views).fetch_one(other.pool()).await.expect("counted");
+    assert_eq!(strangers, 0, "only views are in the schemas of views");
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_ids_are_kept_as_long_as_a_command_can_name_them_and_reads_use_indexes() {
+    let world = World::start().await;
+    let id = |partition: i32, hours: i64| {
+        let query = "INSERT INTO client_ids SELECT 'c', gen_random_uuid(), 'u', 1, 1, $2 * 3600000, $1";
+        sqlx::query(query).bind(partition).bind(hours).execute(world.store.pool())
+    };
+    let mut connection = world.store.pool().acquire().await.expect("a connection");
+    for partition in 0..PARTITIONS {
+        assert!(apply::advance(&mut connection, JOURNAL, partition, 0, Default::default()).await.expect("asked"));
+    }
+    // The second partition has stood still for long: its commands are as old as its messages.
+    for (partition, hours) in [(0, 100), (0, 76), (0, 74), (1, 10), (1, 1)] {
+        id(partition, hours).await.expect("inserted");
+    }
+    assert_eq!(projector::prune(&world.store).await.expect("pruned"), 1);
+
+    // A list of users is taken for a hundred: few among these.
+    let fill = "INSERT INTO heads SELECT 'c' || n, 9, 9, n, 0, 0, n FROM generate_series(1, 100000) n;
+        INSERT INTO pointers SELECT 'c' || n, 'u' || n % 20000, 1, 1, NULL, NULL, 0, 0, n FROM generate_series(1, 100000) n;
+        INSERT INTO conversations SELECT 'c' || n, 't', 'group', NULL, 'x', 'u', 1, 1, 1, 0, 0, n FROM generate_series(1, 100000) n;
+        INSERT INTO members SELECT 'c' || n, 'u' || n % 20000, 'member', 0, 1, 1, NULL, NULL, 0, 0, n FROM generate_series(1, 100000) n;
+        INSERT INTO messages SELECT 'c' || n % 100000, n, n, 'u', gen_random_uuid(), 1, NULL, 'x', NULL, NULL, '{}', 0, 0, n
+        FROM generate_series(1, 60000) n;
+        ANALYZE heads, pointers, conversations, members, messages";
+    sqlx::raw_sql(fill).execute(world.store.pool()).await.expect("filled");
+    let entry = include_str!("../src/store/queries/entry.sql");
+    let page = include_str!("../src/store/queries/page.sql");
+    let changes = include_str!("../src/store/queries/changes.sql");
+    let asked = r#"'[{"user": "u7", "cursor": [15000]}, {"user": "u8", "cursor": null}]'"#;
+    let page = page.replace("$1", "'u7'").replace("$2", "NULL").replace("$3", "''").replace("$4", "50");
+    for query in [page, changes.replace("$1", asked)] {
+        let plan = format!("EXPLAIN {query}{entry}");
+        let plan: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(plan)).fetch_all(world.store.pool()).await.expect("a plan");
+        assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{}", plan.join("\n"));
+    }
     world.parts.stop().await;
 }

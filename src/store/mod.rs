@@ -29,8 +29,10 @@ impl Store {
     /// # Errors
     /// If Postgres cannot be reached or refuses.
     pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<Self, sqlx::Error> {
-        let names: Vec<_> =
-            catalog::all().iter().map(|projection| projection.name.as_str()).chain(["public"]).collect();
+        // `public` first: that is where migrations make what they name, their own list included. Behind a view's schema they would, at the
+        // second start, find no list, make everything again in that schema, and a rebuild of the view would drop it.
+        let views = catalog::all().iter().map(|projection| projection.name.as_str());
+        let names: Vec<_> = std::iter::once("public").chain(views).collect();
         // Plans that take longer to compile than to run are not for these queries.
         let options = options.options([("search_path", names.join(",").as_str()), ("jit", "off")]);
         let pool = PgPoolOptions::new().max_connections(max_connections).connect_with(options).await?;

@@ -14,7 +14,7 @@ use tidings::domain::conversation::{
     Command, Conversation, CreateConversation, Input, MarkRead, SendMessage, Users as Members,
 };
 use tidings::domain::decision::Decision;
-use tidings::domain::policy::ConversationKind;
+use tidings::domain::policy::{ConversationKind, Role};
 use tidings::domain::user::{self, Profile, User, WrappedKey};
 use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 use tidings::log::{partition_of, topics};
@@ -62,13 +62,22 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => (0_u8..3).prop_map(|back| What::Read { back }),
         3 => Just(What::Add),
         3 => Just(What::Remove),
-        1 => Just(What::Join),
+        3 => Just(What::Join),
         3 => Just(What::Leave),
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
+    vec(step(what), 1..most)
+}
+
+/// Profiles only.
+pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    vec(step(prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put)), 1..most)
+}
+
+fn step(what: impl Strategy<Value = What>) -> impl Strategy<Value = Step> {
     let step = (any::<Index>(), any::<Index>(), vec(any::<Index>(), 1..4), what);
-    vec(step.prop_map(|(place, actor, others, what)| Step { place, actor, others, what }), 1..most)
+    step.prop_map(|(place, actor, others, what)| Step { place, actor, others, what })
 }
 
 /// One partition of a journal.
@@ -178,6 +187,12 @@ impl History {
             What::Join => Command::Join,
             What::Leave => Command::Leave,
             What::Invent | What::Put(_) => return self.invent(id, actor, state.clone()),
+        };
+        // Mostly by somebody who may, or members would hardly ever change.
+        let owner = state.members.iter().find(|(_, member)| member.role == Role::Owner).map(|(user, _)| *user);
+        let actor = match command {
+            Command::AddMembers(_) | Command::RemoveMembers(_) if step.others.len() > 1 => owner.unwrap_or(actor),
+            _ => actor,
         };
         self.decide(id, actor, before, command);
     }
