@@ -129,7 +129,9 @@ async fn append(producer: &Producer, journal: &str, partition: i32, records: &[J
 fn long_history(records: usize) -> History {
     let mut history = History::new();
     let mut runner = TestRunner::deterministic();
-    while history.conversations.iter().map(|partition| partition.records.len()).sum::<usize>() < records {
+    // Ids are new at every run, and with them who is in which partition: each must have its share.
+    let lengths = |history: &History| -> Vec<usize> { history.conversations.iter().map(|p| p.records.len()).collect() };
+    while lengths(&history).iter().sum::<usize>() < records || lengths(&history).iter().any(|n| *n < records / 8) {
         history.go(&steps(200).new_tree(&mut runner).expect("a value").current());
     }
     history
