@@ -16,7 +16,7 @@ use tidings::codec::Codec;
 use tidings::codec::records::JournalRecord;
 use tidings::dev::{Parts, PartsOptions};
 use tidings::domain::{EventId, TenantId, Timestamp};
-use tidings::log::{Producer, partition_of, topics};
+use tidings::log::{Checkpoints, Producer, partition_of, topics};
 use tidings::projector::item::Item;
 use tidings::projector::{self, Stopped, apply, catalog, rebuild};
 use tidings::publisher;
@@ -86,6 +86,17 @@ impl World {
         timeout(PATIENCE, waiting).await.expect("somebody waits");
     }
 
+    /// Waits until the public streams have so many accepted records of a partition.
+    async fn published(&self, journal: &str, partition: i32, index: i64) {
+        let checkpoints = Checkpoints::new(&self.client, Codec::builtin());
+        let reached = async {
+            while checkpoints.get(journal, partition).await.ok().flatten().is_none_or(|reached| reached.index < index) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, reached).await.expect("the public streams get there");
+    }
+
     /// Waits until the live views have so many accepted records of a partition.
     async fn applied(&self, journal: &str, partition: i32, index: i64) {
         let reached = async {
@@ -125,13 +136,11 @@ async fn append(producer: &Producer, journal: &str, partition: i32, records: &[J
     }
 }
 
-/// The same one at every run.
+/// At least so many records, shared out among the partitions; the same one at every run, but for the ids.
 fn long_history(records: usize) -> History {
     let mut history = History::new();
     let mut runner = TestRunner::deterministic();
-    // Ids are new at every run, and with them who is in which partition: each must have its share.
-    let lengths = |history: &History| -> Vec<usize> { history.conversations.iter().map(|p| p.records.len()).collect() };
-    while lengths(&history).iter().sum::<usize>() < records || lengths(&history).iter().any(|n| *n < records / 8) {
+    while history.conversations.iter().any(|partition| partition.records.len() < records / PARTITIONS as usize) {
         history.go(&steps(200).new_tree(&mut runner).expect("a value").current());
     }
     history
@@ -209,6 +218,11 @@ async fn a_rebuilt_view_takes_the_place_of_the_live_one_under_load() {
         store: world.store.clone(),
         patience: PATIENCE,
     };
+    // Else a rebuild would find all of it in the journal.
+    for (partition, (conversations, profiles)) in (0..).zip(history.conversations.iter().zip(&history.profiles)) {
+        world.published(JOURNAL, partition, conversations.records.len() as i64 / 3).await;
+        world.published(topics::USER_JOURNAL, partition, profiles.records.len() as i64).await;
+    }
     let mut rebuilds = 0;
     while !writers.is_empty() || rebuilds == 0 {
         for projection in catalog::all() {
@@ -347,7 +361,7 @@ async fn no_snapshot_lives_across_a_switch() {
         world.somebody_waits_for_the_switch().await;
         let ids = history.ids();
         let loads = world.store.load_conversations(0, &ids, &[], Timestamp(0));
-        timeout(Duration::from_secs(5), loads).await.expect("the switch gives way").expect("loads");
+        timeout(PATIENCE, loads).await.expect("the switch gives way").expect("loads");
     }
     assert!(!rebuilding.is_finished());
     snapshot.commit().await.expect("commits");

@@ -41,14 +41,14 @@ pub enum DevError {
         marker: &'static str,
     },
     /// A file operation failed.
-    #[error("cannot {action} {}: {source}{}", path.display(), disk_hint(source))]
+    #[error("cannot {action} {}: {cause}{}", path.display(), disk_hint(cause))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// What it was tried on.
         path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer. Not a `source`: who prints the chain would say it twice.
+        cause: io::Error,
     },
     /// A program ended although it should run on, or ended with an error.
     #[error("{0}")]
@@ -80,12 +80,12 @@ pub enum DevError {
         version: String,
     },
     /// Postgres answers, but not as expected.
-    #[error("Postgres refused to {action}: {source}")]
+    #[error("Postgres refused to {action}: {cause}")]
     Postgres {
         /// What was asked of it, as a verb.
         action: &'static str,
         /// Its answer.
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
     /// Something in the surroundings is not as it must be.
     #[error("{0}")]
@@ -138,7 +138,7 @@ impl std::fmt::Display for ChildExit {
 impl DevError {
     /// For `map_err` on file operations: `.map_err(DevError::io("create", path))`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
+        move |cause| Self::Io { action, path: path.to_owned(), cause }
     }
 
     /// Whether the program ended because another process had taken its port meanwhile.
@@ -224,7 +224,8 @@ fn hint(line: &str) -> Option<&'static str> {
 fn disk_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free some space and start again",
-        io::ErrorKind::ReadOnlyFilesystem => ": give a directory that can be written",
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ": give a directory that can be written",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ": it is no directory, give another",
         _ => "",
     }
 }

@@ -151,6 +151,7 @@ impl Kafka {
 
     async fn await_ready(&self, child: &Child) -> Result<(), DevError> {
         let started = Instant::now();
+        let own = self.own_cluster_id()?;
         let mut cause = None;
         while started.elapsed() < READY_WITHIN {
             if let Some(exit) = child.ended() {
@@ -158,8 +159,10 @@ impl Kafka {
             }
             // Cheaper than a client, which would also back off between its tries.
             if tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok() {
-                match self.fetch_metadata().await {
-                    Ok(()) => return Ok(()),
+                match self.fetch_cluster_id().await {
+                    Ok(answering) if answering == own => return Ok(()),
+                    // Ours will find that out, and end.
+                    Ok(_) => cause = Some("another Kafka answers on its port".to_owned()),
                     Err(error) => cause = Some(error.to_string()),
                 }
             }
@@ -169,14 +172,25 @@ impl Kafka {
         Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, said: log_end(&log), log })
     }
 
-    async fn fetch_metadata(&self) -> Result<(), KafkaError> {
+    /// As it was formatted.
+    fn own_cluster_id(&self) -> Result<String, DevError> {
+        let file = self.data().join("meta.properties");
+        let text = fs::read_to_string(&file).map_err(DevError::io("read", &file))?;
+        let id = text.lines().find_map(|line| line.strip_prefix("cluster.id="));
+        id.map(|id| id.trim().to_owned())
+            .ok_or_else(|| DevError::Surroundings(format!("{} names no cluster; start afresh", file.display())))
+    }
+
+    /// The id of the cluster that answers on our port: between choosing the port and using it another Kafka may have taken it.
+    async fn fetch_cluster_id(&self) -> Result<String, KafkaError> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.address()).set("group.id", "tidings-dev-ready");
         let asked = tokio::task::spawn_blocking(move || {
             let client: BaseConsumer = config.create()?;
             let metadata = client.fetch_metadata(None, Duration::from_secs(2))?;
             let unknown = KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::BrokerNotAvailable);
-            if metadata.brokers().is_empty() { Err(unknown) } else { Ok(()) }
+            let id = client.client().fetch_cluster_id(Duration::from_secs(2));
+            id.filter(|_| !metadata.brokers().is_empty()).ok_or(unknown)
         });
         asked.await.unwrap_or(Err(KafkaError::Canceled))
     }

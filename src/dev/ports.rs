@@ -1,6 +1,8 @@
 //! Free ports on loopback.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::DevError;
 
@@ -8,7 +10,10 @@ use super::error::DevError;
 const TRIES: usize = 200;
 const LOWEST: u16 = 15_000;
 
-/// A port that nobody listens on now, not given out twice in one process at nearly the same time.
+/// What this process gave out. A part takes seconds until it listens, and until then its port looks free.
+static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+
+/// A port that nobody listens on now, never given out twice in one process.
 ///
 /// It lies below the range from which the system takes ports for outgoing connections. Otherwise a client that keeps trying to
 /// reach a stopped part can be given that very port as its own, connect to itself, and keep the part from coming back.
@@ -16,7 +21,8 @@ pub(crate) fn free_port() -> Result<u16, DevError> {
     let highest = outgoing_range_start().filter(|start| *start > LOWEST + 1_000).unwrap_or(32_768);
     for _ in 0..TRIES {
         let port = rand::random_range(LOWEST..highest);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && given.get_or_insert_default().insert(port) {
             return Ok(port);
         }
     }

@@ -28,6 +28,8 @@ const TIDINGS: &str = "tidings";
 /// A start takes 0.2 s; a long recovery after a crash is allowed for.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+/// Postgres looks for its port within milliseconds of its start.
+const STRANGER_SHOWS_WITHIN: Duration = Duration::from_secs(5);
 /// A pid that no process can have: the system's limit is 4,194,304.
 const NO_PID: i32 = i32::MAX - 1;
 /// `invalid_password`, `invalid_authorization_specification`.
@@ -145,7 +147,11 @@ impl Postgres {
             }
             match self.connect_options("postgres").connect().await {
                 Ok(connection) => return self.ensure_database(connection).await,
-                Err(source) if is_refusal(&source) => return Err(DevError::Postgres { action: "let us in", source }),
+                Err(cause) if is_refusal(&cause) => {
+                    // Or another Postgres, which has taken the port meanwhile: then ours is about to end.
+                    let ended = tokio::time::timeout(STRANGER_SHOWS_WITHIN, child.wait()).await;
+                    return Err(ended.map_or(DevError::Postgres { action: "let us in", cause }, DevError::Died));
+                }
                 Err(error) => cause = Some(error.to_string()),
             }
             tokio::time::sleep(POLL).await;
@@ -155,7 +161,7 @@ impl Postgres {
     }
 
     async fn ensure_database(&self, mut connection: sqlx::PgConnection) -> Result<(), DevError> {
-        let failed = |source| DevError::Postgres { action: "make the database", source };
+        let failed = |cause| DevError::Postgres { action: "make the database", cause };
         let exists = sqlx::query("SELECT FROM pg_database WHERE datname = $1").bind(TIDINGS);
         if exists.fetch_optional(&mut connection).await.map_err(failed)?.is_none() {
             sqlx::query("CREATE DATABASE tidings").execute(&mut connection).await.map_err(failed)?;

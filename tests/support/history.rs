@@ -108,14 +108,20 @@ pub struct History {
 }
 
 impl History {
-    /// Nothing but users.
+    /// Nothing but users. Ids are new at every run, and yet each partition has the same share of users and conversations: by chance alone one
+    /// of them would, every eighth time, have none.
     pub fn new() -> Self {
-        let users: Vec<_> = (0..USERS).map(|_| UserId::generate()).collect();
-        let place = |number: usize| match number {
+        let mut users: Vec<UserId> = (0..USERS).map(|n| in_partition_of(n, UserId::generate, |user| *user)).collect();
+        users[1] = in_partition_of(
+            0,
+            || in_partition_of(1, UserId::generate, |user| *user),
+            |other| ConversationId::direct(users[0], *other),
+        );
+        let place = |n: usize| match n {
             0 => (ConversationId::direct(users[0], users[1]), ConversationKind::Direct, Uuid::now_v7()),
             _ => {
-                let id = Uuid::now_v7();
-                let kind = if number == 1 { ConversationKind::Channel } else { ConversationKind::Group };
+                let id = in_partition_of(n, Uuid::now_v7, |id| ConversationId::group(users[0], *id));
+                let kind = if n == 1 { ConversationKind::Channel } else { ConversationKind::Group };
                 (ConversationId::group(users[0], id), kind, id)
             }
         };
@@ -274,6 +280,11 @@ impl History {
         }
         self.people.extend(state.map(|state| (user, state)));
     }
+}
+
+/// Makes something until what it names is in the partition that is `n`'s turn.
+fn in_partition_of<T, Id: ToString>(n: usize, make: impl Fn() -> T, named: impl Fn(&T) -> Id) -> T {
+    std::iter::repeat_with(make).find(|made| number(&named(made)) == n % PARTITIONS as usize).expect("sooner or later")
 }
 
 fn number(id: &impl ToString) -> usize {
