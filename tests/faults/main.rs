@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod dead_letters;
 mod rebuild;
 mod restarts;

@@ -1,15 +1,12 @@
-//! A person with a socket: sends frames as a client would, keeps everything that is pushed, and awaits what must come.
+//! A person with a socket of the client module: sends frames as a client would, keeps everything that is pushed as it was
+//! written, and awaits what must come.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tidings_client::{Endpoint, Socket};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
 /// Longer than anything takes that works, on a slow machine under load.
@@ -25,7 +22,7 @@ pub struct Account {
 /// A socket of an account.
 pub struct Person {
     pub account: Account,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     next_id: u64,
     /// Pushed and not yet asked for, oldest first.
     pub pushed: VecDeque<Value>,
@@ -36,12 +33,9 @@ pub struct Person {
 impl Person {
     /// A socket that has said nothing yet.
     pub async fn connect(address: &str, account: &Account) -> Self {
-        let mut request = format!("ws://{address}/v1/ws").into_client_request().expect("an address");
-        let protocol = "tidings.v1.json".parse().expect("a header");
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let connected = tokio_tungstenite::connect_async(request);
-        let (socket, response) = tokio::time::timeout(PATIENCE, connected).await.expect("in time").expect("connects");
-        assert_eq!(response.headers()["sec-websocket-protocol"], "tidings.v1.json");
+        let endpoint = Endpoint::new(&format!("http://{address}")).expect("an address");
+        let connected = tokio::time::timeout(PATIENCE, Socket::connect(&endpoint));
+        let socket = connected.await.expect("in time").expect("connects");
         Self { account: account.clone(), socket, next_id: 0, pushed: VecDeque::new(), closed: None }
     }
 
@@ -64,11 +58,11 @@ impl Person {
     }
 
     pub async fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("sends");
+        self.socket.send_text(text).await.expect("sends");
     }
 
     pub async fn send_binary(&mut self, bytes: &[u8]) {
-        self.socket.send(Message::binary(bytes.to_vec())).await.expect("sends");
+        self.socket.send_binary(bytes.to_vec()).await.expect("sends");
     }
 
     /// Starts a command; [`Person::reply`] awaits its answer.
@@ -166,22 +160,22 @@ impl Person {
     }
 
     async fn read(&mut self, deadline: Instant) -> Option<Value> {
-        while self.closed.is_none() {
-            match tokio::time::timeout_at(deadline, self.socket.next()).await.ok()? {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(frame))) => self.closed = Some(frame.map_or(1005, |frame| frame.code.into())),
-                Some(Ok(_)) => {}
-                Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => self.closed = Some(1006),
-                Some(Err(_)) => self.closed = Some(1006),
+        if self.closed.is_some() {
+            return None;
+        }
+        match tokio::time::timeout_at(deadline, self.socket.next_text()).await.ok()? {
+            Ok(text) => Some(serde_json::from_str(&text).expect("JSON")),
+            Err(closed) => {
+                self.closed = Some(closed.code.unwrap_or(1006));
+                None
             }
         }
-        None
     }
 
     /// Closes the socket as a client that goes away.
     pub async fn leave(mut self) {
         // The server may have closed already.
-        let _ = self.socket.close(None).await;
+        let _ = self.socket.close(1000, "").await;
     }
 }
 
@@ -234,7 +228,7 @@ impl Person {
 
     /// Whether the frame could be sent.
     pub async fn try_send_text(&mut self, text: &str) -> bool {
-        self.socket.send(Message::text(text)).await.is_ok()
+        self.socket.send_text(text).await.is_ok()
     }
 }
 

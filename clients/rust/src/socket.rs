@@ -23,6 +23,13 @@ const MAX_FRAME_BYTES: usize = 16 << 20;
 /// A write that takes longer means that nobody reads at the other end.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A message off the wire; pings and pongs are none.
+enum Received {
+    Text(tungstenite::Utf8Bytes),
+    Binary(tungstenite::Bytes),
+    Closed(Closed),
+}
+
 /// A WebSocket to a server, before or without `hello`.
 pub struct Socket {
     stream: WebSocketStream<Box<dyn Stream>>,
@@ -101,13 +108,33 @@ impl Socket {
         self.read().await
     }
 
+    /// The next text, unread, exactly as the server wrote it; other frames are dropped. For who checks every byte: it
+    /// passes by what [`Socket::wait_for`] keeps. The error says how the connection ended, now or before.
+    pub async fn next_text(&mut self) -> Result<String, Closed> {
+        loop {
+            match self.receive().await {
+                Some(Received::Text(text)) => return Ok(text.as_str().to_owned()),
+                Some(Received::Closed(closed)) => return Err(closed),
+                Some(Received::Binary(_)) | None => {}
+            }
+        }
+    }
+
     async fn read(&mut self) -> Option<Frame> {
+        Some(match self.receive().await? {
+            Received::Text(text) => Frame::parse(text.as_str()),
+            Received::Binary(bytes) => Frame::Binary(bytes.to_vec()),
+            Received::Closed(closed) => Frame::Closed(closed),
+        })
+    }
+
+    async fn receive(&mut self) -> Option<Received> {
         if let Some(closed) = &self.closed {
-            return Some(Frame::Closed(closed.clone()));
+            return Some(Received::Closed(closed.clone()));
         }
         let closed = match self.stream.next().await {
-            Some(Ok(Message::Text(text))) => return Some(Frame::parse(text.as_str())),
-            Some(Ok(Message::Binary(bytes))) => return Some(Frame::Binary(bytes.to_vec())),
+            Some(Ok(Message::Text(text))) => return Some(Received::Text(text)),
+            Some(Ok(Message::Binary(bytes))) => return Some(Received::Binary(bytes)),
             Some(Ok(Message::Close(frame))) => frame.map_or_else(
                 || Closed { code: Some(1005), reason: String::new() },
                 |frame| Closed { code: Some(frame.code.into()), reason: frame.reason.to_string() },
@@ -119,7 +146,7 @@ impl Socket {
         // Answers the close frame; it does not matter whether that arrives.
         let _ = tokio::time::timeout(Duration::from_millis(200), self.stream.flush()).await;
         self.closed = Some(closed.clone());
-        Some(Frame::Closed(closed))
+        Some(Received::Closed(closed))
     }
 
     /// Waits for the first frame that `wanted` accepts. Others stay and are returned by later calls, in order.
