@@ -70,6 +70,8 @@ async fn serve(
         ("postgres.url", parts.postgres_url().to_owned()),
         ("crypto.master_keys_file", keys.master.display().to_string()),
         ("crypto.token_key_file", keys.token.display().to_string()),
+        // Nothing stands before it that would have to notice.
+        ("gateway.drain_notice_ms", "0".to_owned()),
         ("log.level", "warn".to_owned()),
     ] {
         // What is said on the command line goes before.

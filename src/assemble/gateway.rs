@@ -27,9 +27,12 @@ use crate::gateway::ports::Sessions;
 use crate::gateway::presence::Presences;
 use crate::gateway::tls::Tls;
 use crate::gateway::{Deliveries, Edge, Identity, Options, Ports, http, listener};
-use crate::log::{Producer, Reader, topics};
+use crate::log::{Producer, ReadError, Reader, Records, topics};
 use crate::registry;
 use crate::sessions::SessionTable;
+
+/// Before another incarnation begins, where one could not read its deliveries.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What belongs to one incarnation: it is another after a claim was lost.
 #[derive(Default)]
@@ -97,7 +100,7 @@ pub async fn run(
     .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
-        keyring: Arc::new(Keys::new(ring, Arc::clone(&installation.master))),
+        keyring: Arc::new(Keys::new(ring.clone(), Arc::clone(&installation.master))),
         tokens: Arc::new(token_keys(&installation)?),
         log: Arc::new(producer.clone()),
         sessions: current.clone(),
@@ -106,6 +109,8 @@ pub async fn run(
     };
     let options = Options::configured(&config, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
+    let projections = Arc::clone(&health.projections);
+    edge.require(move || ring.healthy() && projections.count() == 0);
     pusher.serve(&edge);
     resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));
@@ -113,18 +118,26 @@ pub async fn run(
     (cluster.renewal, cluster.overdue) = (config.sessions.renew, config.sessions.overdue);
     tokio::spawn(janitor::run(cluster.clone(), after.clone()));
 
-    let serving = serve(&installation, listener, Arc::clone(&edge), metrics, &after)?;
+    let closing = CancellationToken::new();
+    let _closes = closing.clone().drop_guard();
+    let serving = serve(&installation, listener, Arc::clone(&edge), metrics, &closing)?;
     let behind = Behind { cluster, edge: Arc::clone(&edge), current, catching_up, resender, views, health };
-    let incarnations = tokio::spawn(incarnate(behind, installation.partitions(), after.clone()));
+    let mut incarnations = tokio::spawn(incarnate(behind, installation.partitions(), after.clone()));
     let ended = tokio::select! {
-        () = shutdown.cancelled() => None,
-        () = table.ended().cancelled() => Some(anyhow::anyhow!("the sessions cannot be read any more")),
+        () = shutdown.cancelled() => Ok(()),
+        () = table.ended().cancelled() => Err(anyhow::anyhow!("the sessions cannot be read any more")),
+        // Only by a failure: it goes on until it is told to stop.
+        ended = &mut incarnations => ended.map_err(anyhow::Error::from).flatten(),
     };
-    edge.drain(config.gateway.drain).await;
-    after.cancel();
-    incarnations.await??;
+    edge.drain(config.gateway.drain_notice, config.gateway.drain).await;
+    // Before deliveries end, which bring the answers to what HTTP has begun.
+    closing.cancel();
     serving.await?;
-    ended.map_or(Ok(()), Err)
+    after.cancel();
+    if !incarnations.is_finished() {
+        incarnations.await??;
+    }
+    ended
 }
 
 fn token_keys(installation: &Installation) -> anyhow::Result<TokenKeys> {
@@ -159,6 +172,8 @@ fn serve(
     let options = listener::Options {
         max_connections: gateway.max_connections,
         header_timeout: gateway.header_timeout,
+        body_timeout: gateway.body_timeout,
+        write_timeout: gateway.idle_timeout(),
         drain: Duration::from_secs(1),
     };
     Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
@@ -198,9 +213,15 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
         let catching = Arc::new(catch_up::CatchUp::new(views.clone(), sink, journal, partitions));
         let lost = incarnation.lost().clone();
         let gateway = incarnation.gateway();
-        let records = Reader::new(&cluster.client, topics::DELIVERIES)?
-            .read(gateway.partition, incarnation.start_offset())
-            .await?;
+        let records = match read_deliveries(&cluster, gateway.partition, incarnation.start_offset()).await {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::warn!(%error, partition = gateway.partition, "cannot read deliveries yet; the claim is given up");
+                release(incarnation).await;
+                stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+                continue;
+            }
+        };
         current.incarnation.store(Some(Arc::clone(&incarnation)));
         catching_up.begin(Arc::clone(&catching));
         edge.begin(Identity { incarnation: gateway.incarnation, partition: gateway.partition });
@@ -222,13 +243,21 @@ async fn incarnate(behind: Behind, partitions: i32, stop: CancellationToken) -> 
             tracing::error!(error = ?ended, "the claim is lost, or deliveries cannot be read; every socket was closed");
         }
         current.incarnation.store(None);
-        if let Some(incarnation) = Arc::into_inner(incarnation)
-            && let Err(error) = incarnation.release().await
-        {
-            tracing::warn!(%error, "the claim was not released; it runs out by itself");
-        }
+        release(incarnation).await;
     }
     Ok(())
+}
+
+async fn read_deliveries(cluster: &Cluster, partition: i32, start: i64) -> Result<Records, ReadError> {
+    Reader::new(&cluster.client, topics::DELIVERIES)?.read(partition, start).await
+}
+
+async fn release(incarnation: Arc<Incarnation>) {
+    if let Some(incarnation) = Arc::into_inner(incarnation)
+        && let Err(error) = incarnation.release().await
+    {
+        tracing::warn!(%error, "the claim was not released; it runs out by itself");
+    }
 }
 
 /// Notifies users of messages that no socket here was for.

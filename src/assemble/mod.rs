@@ -167,6 +167,8 @@ pub async fn run(
         let options = listener::Options {
             max_connections: 1_000,
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(1),
         };
         health.set_ready();
@@ -181,19 +183,69 @@ pub async fn run(
 
 async fn supervise(
     mut running: JoinSet<anyhow::Result<()>>,
-    serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+    mut serving: tokio::task::JoinHandle<anyhow::Result<()>>,
     failed: &CancellationToken,
     behind: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut result = tokio::select! {
-        Some(ended) = running.join_next() => ended.map_err(anyhow::Error::from).flatten(),
-        () = failed.cancelled() => Ok(()),
+    // Whoever ends first ends all: a process that goes on without one of its roles looks alive and is not.
+    let (mut result, served) = tokio::select! {
+        Some(ended) = running.join_next() => (ended.map_err(anyhow::Error::from).flatten(), None),
+        served = &mut serving => (Ok(()), Some(served)),
+        () = failed.cancelled() => (Ok(()), None),
     };
     failed.cancel();
-    let served = serving.await.map_err(anyhow::Error::from).flatten();
+    let served = match served {
+        Some(served) => served,
+        None => serving.await,
+    };
+    let served = served.map_err(anyhow::Error::from).flatten();
     behind.cancel();
     while let Some(ended) = running.join_next().await {
         result = result.and(ended.map_err(anyhow::Error::from).flatten());
     }
     result.and(served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A role that runs until it is told to stop.
+    async fn obedient(stop: CancellationToken) -> anyhow::Result<()> {
+        stop.cancelled().await;
+        Ok(())
+    }
+
+    async fn supervised(
+        role: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+        serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+        (failed, behind): (CancellationToken, CancellationToken),
+    ) -> Result<anyhow::Result<()>, tokio::time::error::Elapsed> {
+        let mut running = JoinSet::new();
+        running.spawn(role);
+        let supervising = supervise(running, tokio::spawn(serving), &failed, &behind);
+        tokio::time::timeout(Duration::from_secs(20), supervising).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_serves_and_cannot_go_on_ends_the_process() {
+        let stops = (CancellationToken::new(), CancellationToken::new());
+        let serving = async { anyhow::bail!("no key") };
+        let ended = supervised(obedient(stops.1.clone()), serving, stops).await.expect("ends");
+        assert_eq!(ended.expect_err("fails").to_string(), "no key");
+        // A gateway alone has no roles behind it.
+        let (failed, behind) = (CancellationToken::new(), CancellationToken::new());
+        let serving = tokio::spawn(async { anyhow::bail!("no key") });
+        let supervising = supervise(JoinSet::new(), serving, &failed, &behind);
+        let ended = tokio::time::timeout(Duration::from_secs(20), supervising).await.expect("ends");
+        assert!(ended.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_that_cannot_go_on_ends_the_process() {
+        let stops = (CancellationToken::new(), CancellationToken::new());
+        let serving = obedient(stops.0.clone());
+        let ended = supervised(async { anyhow::bail!("lost") }, serving, stops).await.expect("ends");
+        assert_eq!(ended.expect_err("fails").to_string(), "lost");
+    }
 }

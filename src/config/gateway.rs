@@ -23,6 +23,8 @@ pub struct Gateway {
     pub command_timeout: Duration,
     #[serde(rename = "drain_ms", deserialize_with = "millis")]
     pub drain: Duration,
+    #[serde(rename = "drain_notice_ms", deserialize_with = "millis")]
+    pub drain_notice: Duration,
     #[serde(deserialize_with = "optional")]
     pub tls_certificate: Option<PathBuf>,
     #[serde(deserialize_with = "optional")]
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub read_buffer_bytes: usize,
     #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
     pub header_timeout: Duration,
+    #[serde(rename = "body_timeout_ms", deserialize_with = "millis")]
+    pub body_timeout: Duration,
     pub max_body_bytes: usize,
 }
 
@@ -61,10 +65,12 @@ impl Gateway {
             ("gateway.ping_interval_ms", self.ping_interval),
             ("gateway.command_timeout_ms", self.command_timeout),
             ("gateway.header_timeout_ms", self.header_timeout),
+            ("gateway.body_timeout_ms", self.body_timeout),
         ] {
             problems.range(name, value.as_millis(), 100..=600_000);
         }
         problems.range("gateway.drain_ms", self.drain.as_millis(), 0..=600_000);
+        problems.range("gateway.drain_notice_ms", self.drain_notice.as_millis(), 0..=60_000);
         problems.both_or_neither(
             ("gateway.tls_certificate", self.tls_certificate.is_some()),
             ("gateway.tls_key", self.tls_key.is_some()),

@@ -1,7 +1,7 @@
 //! What everything at the gateway's edge shares, and how it asks the sequencers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -174,6 +174,8 @@ pub struct Edge {
     /// The tasks of all sockets, those before `hello` too.
     pub sockets: TaskTracker,
     ready: AtomicBool,
+    /// What else must hold for it to be ready.
+    required: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Edge {
@@ -191,7 +193,14 @@ impl Edge {
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
             ready: AtomicBool::new(false),
+            required: OnceLock::new(),
         }
+    }
+
+    /// It is ready only while `condition` holds. To be called once.
+    pub fn require(&self, condition: impl Fn() -> bool + Send + Sync + 'static) {
+        // The first one stays.
+        let _ = self.required.set(Box::new(condition));
     }
 
     /// From now on this process is `identity`, whose deliveries are being read.
@@ -223,12 +232,15 @@ impl Edge {
 
     /// Whether this gateway takes work.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && self.identity.load().is_some() && !self.draining.is_cancelled()
+        let begun = self.ready.load(Ordering::Relaxed) && self.identity.load().is_some();
+        begun && !self.draining.is_cancelled() && self.required.get().is_none_or(|holds| holds())
     }
 
-    /// Takes no new sockets, closes those there are, spread over `time`, and waits until the last has said goodbye.
-    pub async fn drain(&self, time: Duration) {
+    /// Takes no new sockets; after `notice`, in which whoever asks for readiness hears of it, closes those there are, spread over `time`,
+    /// and waits until the last has said goodbye.
+    pub async fn drain(&self, notice: Duration, time: Duration) {
         self.draining.cancel();
+        tokio::time::sleep(notice).await;
         self.hub.drain(time).await;
         self.sockets.close();
         if tokio::time::timeout(GOODBYES, self.sockets.wait()).await.is_err() {

@@ -1,4 +1,4 @@
-//! The accept loop: a cap on connections, a limit on the time that headers take, TLS if it is configured, and an orderly end.
+//! The accept loop: a cap on connections, limits on the time that a client may take, TLS if it is configured, and an orderly end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::tls::Tls;
+use patience::{Timely, Unstalled};
 
+mod patience;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +36,10 @@ pub struct Options {
     pub max_connections: usize,
     /// From the connection to the end of its headers.
     pub header_timeout: Duration,
+    /// From there to the end of the request.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of what is written to it, on sockets too.
+    pub write_timeout: Duration,
     /// After the end was asked for, how long requests may take.
     pub drain: Duration,
 }
@@ -127,6 +133,7 @@ async fn connection(
 ) {
     // Fails only on a socket that is closed already.
     let _ = stream.set_nodelay(true);
+    let stream = Unstalled::new(stream, options.write_timeout);
     match tls {
         None => http(stream, router, options, shutdown).await,
         Some(tls) => {
@@ -146,9 +153,10 @@ async fn http(
     options: &Options,
     shutdown: CancellationToken,
 ) {
-    let service = TowerToHyperService::new(
-        router.map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new)),
-    );
+    let patience = options.body_timeout;
+    let timely = move |body| axum::body::Body::new(Timely::new(body, patience));
+    let service =
+        TowerToHyperService::new(router.map_request(move |request: hyper::Request<Incoming>| request.map(timely)));
     // Not `auto` of hyper-util: it waits without any timer for the first bytes, which a silent client never sends.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -269,13 +270,30 @@ impl MessageRow {
     }
 }
 
+/// What an id takes in JSON, with its quotes and comma.
+const ID_BYTES: usize = 33;
+/// What a message or an event takes beside what is of any length.
+const FRAME_BYTES: usize = 256;
+
+impl MessageRow {
+    /// About how long it will be, for pages.
+    pub fn bytes(&self) -> usize {
+        FRAME_BYTES + self.text.as_ref().map_or(0, Bytes::len) + self.mentions.len() * ID_BYTES
+    }
+}
+
 impl EventRow {
-    /// The length of its sealed text, which is nearly all of its length.
-    pub fn text_bytes(&self) -> usize {
-        match &self.event {
-            Some(Event::Sent(sent)) => sent.text.as_ref().map_or(0, |text| text.len()),
-            _ => 0,
-        }
+    /// About how long it will be, for pages.
+    pub fn bytes(&self) -> usize {
+        let content = match &self.event {
+            Some(Event::Sent(sent)) => sent.text.as_ref().map_or(0, Bytes::len) + sent.mentions.len() * ID_BYTES,
+            // With the role of each.
+            Some(Event::Created(created)) => created.members.len().min(MEMBERS_SHOWN) * ID_BYTES * 2,
+            Some(Event::Joined(joined)) => joined.users.len() * ID_BYTES,
+            Some(Event::Left(left)) => left.users.len() * ID_BYTES,
+            Some(Event::Read(_)) | None => 0,
+        };
+        FRAME_BYTES + content
     }
 }
 
@@ -330,7 +348,6 @@ pub fn presence(row: PresenceRow) -> Utf8Bytes {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::super::fakes::FakeKeys;

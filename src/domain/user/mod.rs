@@ -131,6 +131,11 @@ fn check(profile: &Profile) -> Result<(), Rejection> {
     if profile.name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
         return Err(Rejection::new(ErrorCode::TooLarge, format!("name must have at most {MAX_NAME_BYTES} bytes")));
     }
+    // Postgres keeps none in a text: a view that met one would stand still for ever.
+    let has_nul = |text: &String| text.contains('\0');
+    if has_nul(&profile.external_id) || profile.name.as_ref().is_some_and(has_nul) {
+        return Err(Rejection::new(ErrorCode::BadRequest, "external_id and name must not contain NUL (U+0000)"));
+    }
     Ok(())
 }
 
@@ -169,6 +174,18 @@ mod tests {
             }
         }
         assert_eq!(state.map(|u| u.last_position), Some(2));
+    }
+
+    #[test]
+    fn what_postgres_cannot_keep_is_refused() {
+        let by_name = input("A\0da");
+        let mut by_id = input("Ada");
+        let Command::Put(profile) = &mut by_id.command;
+        profile.external_id = "\0".into();
+        for input in [by_name, by_id] {
+            let decision = decide(None, &input);
+            assert!(matches!(&decision, Decision::Reject(r) if r.code == ErrorCode::BadRequest), "{decision:?}");
+        }
     }
 
     #[test]

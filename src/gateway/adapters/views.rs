@@ -18,6 +18,9 @@ use crate::gateway::ports::{
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
 
+/// A page of conversations whose last messages are long is shorter than asked for.
+const MAX_PAGE_TEXT_BYTES: usize = 262_144;
+
 /// The views in Postgres.
 #[derive(Clone)]
 pub struct Views {
@@ -111,6 +114,20 @@ impl From<store::InboxRow> for ConversationRow {
     }
 }
 
+fn text_bytes(message: &store::MessageRow) -> usize {
+    message.text.as_ref().map_or(0, |text| text.len())
+}
+
+/// How many rows with such texts a page takes: at least one, so that every page gets on.
+fn page_size(texts: impl Iterator<Item = usize>, limit: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |text: &usize| {
+        bytes += text;
+        bytes <= MAX_PAGE_TEXT_BYTES
+    };
+    texts.take(limit).take_while(fits).count().max(1)
+}
+
 /// `milliseconds.conversation`
 fn parse_cursor(text: &str) -> Result<InboxCursor, ReadError> {
     let parsed = text.split_once('.').and_then(|(at, conversation)| {
@@ -145,8 +162,9 @@ impl Reads for Views {
         let cursor = cursor.map(parse_cursor).transpose()?;
         // One more than asked for tells whether there are more.
         let mut rows = self.store.inbox(user, cursor.as_ref(), i64::from(limit) + 1).await?;
-        let has_more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
+        let size = page_size(rows.iter().map(|row| row.last_message.as_ref().map_or(0, text_bytes)), limit as usize);
+        let has_more = rows.len() > size;
+        rows.truncate(size);
         let last = rows.last().filter(|_| has_more);
         let cursor = last.map(|row| format!("{}.{}", row.last_at.0, row.conversation));
         Ok(InboxPage { conversations: rows.into_iter().map(ConversationRow::from).collect(), cursor, has_more })
@@ -229,6 +247,15 @@ impl InboxViews for Views {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_bounded_in_bytes_and_never_empty() {
+        let long = MAX_PAGE_TEXT_BYTES / 4 + 1;
+        assert_eq!(page_size([1; 9].into_iter(), 5), 5);
+        assert_eq!(page_size([long; 9].into_iter(), 5), 3);
+        assert_eq!(page_size([long * 9; 9].into_iter(), 5), 1);
+        assert_eq!(page_size([0; 3].into_iter(), 5), 3);
+    }
 
     #[test]
     fn only_our_own_cursors_are_taken() {

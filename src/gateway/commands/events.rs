@@ -12,8 +12,8 @@ use crate::gateway::shapes::{DurableEvent, Opener};
 
 const DEFAULT_LIMIT: u32 = 200;
 const MAX_LIMIT: u32 = 1_000;
-/// A page of long messages is shorter than asked for. More than the longest message, so that every page gets on.
-const MAX_PAGE_TEXT_BYTES: usize = 262_144;
+/// A page of long events is shorter than asked for, but always has one, so that every page gets on.
+const MAX_PAGE_BYTES: usize = 262_144;
 
 /// Which page.
 #[derive(Deserialize)]
@@ -46,8 +46,9 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let mut bytes = 0;
     let fits = |row: &EventRow| {
-        bytes += row.text_bytes();
-        bytes <= MAX_PAGE_TEXT_BYTES
+        let is_first = bytes == 0;
+        bytes += row.bytes();
+        is_first || bytes <= MAX_PAGE_BYTES
     };
     let rows = rows.into_iter().take_while(fits);
     let events = rows.map(|row| opener.event(data.conversation, row)).collect::<Result<_, _>>()?;

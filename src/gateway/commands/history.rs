@@ -9,12 +9,13 @@ use super::{Context, Reply, may_view};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
+use crate::gateway::ports::MessageRow;
 use crate::gateway::shapes::{Message, Opener};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
-/// A page of long messages is shorter than asked for. More than the longest message, so that every page gets on.
-const MAX_PAGE_TEXT_BYTES: usize = 262_144;
+/// A page of long messages is shorter than asked for, but always has one, so that every page gets on.
+const MAX_PAGE_BYTES: usize = 262_144;
 
 /// Which page.
 #[derive(Deserialize)]
@@ -63,8 +64,8 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let (mut messages, mut bytes, mut has_more) = (Vec::new(), 0, range.has_more);
     for seq in range.seqs() {
         let row = rows.remove(&seq);
-        bytes += row.as_ref().and_then(|row| row.text.as_ref()).map_or(0, |text| text.len());
-        if bytes > MAX_PAGE_TEXT_BYTES {
+        bytes += row.as_ref().map_or(0, MessageRow::bytes);
+        if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
             has_more = true;
             break;
         }

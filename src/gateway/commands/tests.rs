@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::codec::records::Signal;
+use crate::domain::conversation::{Event, MemberJoined, MessageSent};
 use crate::domain::policy::{ConversationKind, Role};
 use crate::domain::{ErrorCode, Timestamp};
 use crate::gateway::fakes::{FakeKeys, World};
-use crate::gateway::ports::{Membership, MessageRow};
+use crate::gateway::ports::{EventRow, Membership, MessageRow};
 use crate::log::{partition_of, topics};
 
 fn context(world: &World, user: UserId) -> Context {
@@ -214,6 +215,53 @@ async fn history_shows_what_is_missing_as_removed() {
     for limit in [json!(0), json!(-1), json!("x")] {
         let data = json!({"conversation": conversation, "limit": limit});
         assert_eq!(refused(&world, ada, "history", data).await, ErrorCode::BadRequest);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_in_bytes_and_never_empty() {
+    let world = World::new();
+    let (ada, conversation) = (world.user(), ConversationId::generate());
+    let membership =
+        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 3, last_position: 300 };
+    world.reads.memberships.insert((conversation, ada), membership);
+    let row = |seq| MessageRow {
+        seq,
+        position: seq,
+        sender: ada,
+        client_id: Uuid::nil(),
+        at: Timestamp(0),
+        causation: Default::default(),
+        text: Some(FakeKeys::sealed(&"x".repeat(1_000_000))),
+        reply_to: None,
+        thread: None,
+        mentions: vec![],
+    };
+    // As long as an installation may allow.
+    world.reads.messages.insert(conversation, vec![row(1), row(2), row(3)]);
+    let page = start(&world, ada, "history", json!({"conversation": conversation})).await.unwrap().unwrap();
+    assert_eq!((page["messages"].as_array().unwrap().len(), &page["has_more"]), (1, &json!(true)));
+
+    let users: Vec<_> = (0..1_000).map(|_| UserId::generate()).collect();
+    let joined = MemberJoined { users, role: Role::Member, first_slot: 0, read_seq: 0 };
+    let joined = |position| EventRow {
+        kind: "member.joined".into(),
+        position,
+        at: Timestamp(0),
+        actor: ada,
+        causation: Default::default(),
+        event: Some(Event::Joined(joined.clone())),
+    };
+    let MessageRow { seq, client_id, text, reply_to, thread, mentions, .. } = row(1);
+    let sent = Event::Sent(MessageSent { seq, client_id, text, reply_to, thread, mentions });
+    let sent = EventRow { kind: "message.sent".into(), event: Some(sent), ..joined(1) };
+    world.reads.events.insert(conversation, std::iter::once(sent).chain((2..=300).map(joined)).collect());
+    for (after, least) in [(0, 1), (1, 2)] {
+        let data = json!({"conversation": conversation, "after_position": after, "limit": 1_000});
+        let page = start(&world, ada, "events", data).await.unwrap().unwrap();
+        let events = page["events"].as_array().unwrap().len();
+        assert!(events >= least && page.to_string().len() < 1_100_000, "{events} after {after}");
+        assert_eq!(page["last_position"], 300);
     }
 }
 

@@ -10,11 +10,12 @@ mod ws;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Query};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -33,9 +34,9 @@ use super::edge::Edge;
 use super::failure::Failure;
 use super::frames::empty_object;
 use super::rate::{Bucket, Verdict};
-use crate::domain::{ErrorCode, UserId};
+use crate::domain::{ErrorCode, TenantId, UserId};
 
-/// More buckets than this are looked through for idle ones.
+/// More buckets than this are looked through for idle ones, and again only when they have doubled: all may be busy.
 const BUCKETS_KEPT: usize = 10_000;
 
 /// What the handlers share.
@@ -44,6 +45,8 @@ struct Shared {
     metrics: Option<PrometheusHandle>,
     /// One bucket for all requests of a user, beside those of its sockets.
     buckets: DashMap<UserId, Bucket>,
+    /// More than this are looked through.
+    buckets_kept: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -62,6 +65,7 @@ type Answer = Result<Response, Problem>;
 /// All routes of the gateway. `metrics` is what `/metrics` shows; none: there is no such route.
 pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
     let max_body_bytes = edge.options.max_body_bytes;
+    let shared = Shared { edge, metrics, buckets: DashMap::new(), buckets_kept: AtomicUsize::new(BUCKETS_KEPT) };
     let mut router = Router::new()
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/commands/{kind}", post(commands::run))
@@ -76,7 +80,7 @@ pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
         .route("/.well-known/jwks.json", get(operations::jwks))
         .route("/livez", get(operations::livez))
         .route("/readyz", get(operations::readyz));
-    if metrics.is_some() {
+    if shared.metrics.is_some() {
         router = router.route("/metrics", get(operations::metrics));
     }
     router
@@ -86,15 +90,16 @@ pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
             Problem { status: StatusCode::METHOD_NOT_ALLOWED, failure }
         })
         .layer(DefaultBodyLimit::max(max_body_bytes))
-        .with_state(Http(Arc::new(Shared { edge, metrics, buckets: DashMap::new() })))
+        .with_state(Http(Arc::new(shared)))
 }
 
 impl Http {
     /// Lets one more request of `user` pass.
     fn admit(&self, user: UserId) -> Result<(), Failure> {
         let (rate, now) = (self.edge.options.rate, Instant::now());
-        if self.buckets.len() > BUCKETS_KEPT {
+        if self.buckets.len() > self.buckets_kept.load(Ordering::Relaxed) {
             self.buckets.retain(|_, bucket| !bucket.is_idle(rate, now));
+            self.buckets_kept.store((self.buckets.len() * 2).max(BUCKETS_KEPT), Ordering::Relaxed);
         }
         let verdict = self.buckets.entry(user).or_insert_with(|| Bucket::new(rate, now)).take(rate, now);
         match verdict {
@@ -120,6 +125,30 @@ impl FromRequestParts<Http> for Asker {
         http.admit(claims.user)?;
         let reads = Arc::new(Semaphore::new(http.edge.options.reads_in_flight));
         Ok(Self(Context { tenant: claims.tenant, user: claims.user, socket: None, reads }))
+    }
+}
+
+/// A request with a tenant's API key. Looked at before the body, so that strangers cannot fill the memory.
+struct Backend(TenantId);
+
+impl FromRequestParts<Http> for Backend {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
+        Ok(Self(http.edge.auth.api_key(&parts.headers).await?.tenant))
+    }
+}
+
+/// The one part of the path that is a name.
+struct Named(String);
+
+impl FromRequestParts<Http> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
+        let named = Path::<String>::from_request_parts(parts, http).await;
+        let Path(name) = named.map_err(|_| Failure::bad_request("the path is not UTF-8"))?;
+        Ok(Self(name))
     }
 }
 

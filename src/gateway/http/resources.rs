@@ -1,11 +1,11 @@
 //! Reads as resources.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
-use super::{Answer, Asker, Http, query};
+use super::{Answer, Asker, Http, Named, query};
 use crate::domain::policy::Role;
 use crate::domain::{ConversationId, Id, UserId, ids};
 use crate::gateway::commands::{Command, events, history, inbox as inbox_command, may_view};
@@ -27,7 +27,7 @@ pub async fn inbox(State(http): State<Http>, uri: Uri, Asker(context): Asker) ->
     Ok(ok(http.run(context, Command::Inbox(data)).await?))
 }
 
-pub async fn conversation(State(http): State<Http>, Path(path): Path<String>, Asker(context): Asker) -> Answer {
+pub async fn conversation(State(http): State<Http>, Named(path): Named, Asker(context): Asker) -> Answer {
     let (edge, conversation) = (&http.edge, id(&path)?);
     may_view(edge, &context, conversation).await?;
     let row = edge.ports.reads.conversation(context.tenant, conversation, context.user).await;
@@ -37,7 +37,7 @@ pub async fn conversation(State(http): State<Http>, Path(path): Path<String>, As
     Ok(ok(json(&shape)))
 }
 
-pub async fn messages(State(http): State<Http>, Path(path): Path<String>, uri: Uri, Asker(context): Asker) -> Answer {
+pub async fn messages(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
     #[derive(Deserialize)]
     struct Page {
         before_seq: Option<i64>,
@@ -49,7 +49,7 @@ pub async fn messages(State(http): State<Http>, Path(path): Path<String>, uri: U
     Ok(ok(http.run(context, command).await?))
 }
 
-pub async fn events(State(http): State<Http>, Path(path): Path<String>, uri: Uri, Asker(context): Asker) -> Answer {
+pub async fn events(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
     #[derive(Deserialize)]
     struct Page {
         after_position: Option<i64>,
@@ -61,7 +61,7 @@ pub async fn events(State(http): State<Http>, Path(path): Path<String>, uri: Uri
     Ok(ok(http.run(context, command).await?))
 }
 
-pub async fn members(State(http): State<Http>, Path(path): Path<String>, uri: Uri, Asker(context): Asker) -> Answer {
+pub async fn members(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
     #[derive(Deserialize)]
     struct Page {
         after: Option<UserId>,
@@ -89,7 +89,7 @@ pub async fn members(State(http): State<Http>, Path(path): Path<String>, uri: Ur
     Ok(ok(json(&Members { members, has_more })))
 }
 
-pub async fn user(State(http): State<Http>, Path(path): Path<String>, Asker(context): Asker) -> Answer {
+pub async fn user(State(http): State<Http>, Named(path): Named, Asker(context): Asker) -> Answer {
     #[derive(Serialize)]
     struct User {
         user: UserId,

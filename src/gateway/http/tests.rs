@@ -60,6 +60,7 @@ async fn whatever_goes_wrong_is_a_problem() {
     for body in ["{", "[]", "7"] {
         assert_eq!(code(&world, Method::POST, "/v1/commands/ping", &token, body).await, bad_request(400), "{body}");
     }
+    assert_eq!(code(&world, Method::POST, "/v1/commands/%ff", &token, "").await, bad_request(400));
     let large = "x".repeat(1_048_577);
     assert_eq!(code(&world, Method::POST, "/v1/commands/ping", &token, large).await, (413, "too_large".to_owned()));
 }
@@ -175,8 +176,23 @@ async fn readiness_is_said_and_taken_back() {
     assert_eq!(code(&world, Method::GET, "/readyz", "", "").await, (503, "unavailable".to_owned()));
     world.edge.set_ready(true);
     assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 200);
+    let holds = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    world.edge.require({
+        let holds = holds.clone();
+        move || holds.load(Ordering::Relaxed)
+    });
+    assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 503, "keys or projections stand still");
+    holds.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 200);
     world.edge.draining.cancel();
     assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_have_a_body_read() {
+    let world = World::new();
+    let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    assert_eq!(code(&world, Method::PUT, "/v1/users/x", "guess", endless).await, (401, "unauthenticated".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

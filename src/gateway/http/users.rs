@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
 use super::resources::id;
-use super::{Answer, Http, object};
+use super::{Answer, Backend, Http, Named, object};
 use crate::codec::records::UserCommand;
 use crate::domain::UserId;
 use crate::domain::user::{MAX_EXTERNAL_ID_BYTES, MAX_NAME_BYTES, Profile};
@@ -29,8 +28,8 @@ struct Put {
 /// `PUT /v1/users/{external_id}`: creates or updates.
 pub async fn put(
     State(http): State<Http>,
-    Path(external_id): Path<String>,
-    headers: HeaderMap,
+    Named(external_id): Named,
+    Backend(tenant): Backend,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     #[derive(Deserialize)]
@@ -38,7 +37,6 @@ pub async fn put(
         name: Option<String>,
     }
     let edge = &http.edge;
-    let tenant = edge.auth.api_key(&headers).await?.tenant;
     let Body { name } = object(&body)?;
     if external_id.is_empty() || external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Failure::bad_request(format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes")).into());
@@ -63,8 +61,8 @@ struct Token {
 /// `POST /v1/users/{id}/tokens`.
 pub async fn tokens(
     State(http): State<Http>,
-    Path(path): Path<String>,
-    headers: HeaderMap,
+    Named(path): Named,
+    Backend(tenant): Backend,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     #[derive(Deserialize)]
@@ -72,7 +70,6 @@ pub async fn tokens(
         ttl_ms: Option<u64>,
     }
     let edge = &http.edge;
-    let tenant = edge.auth.api_key(&headers).await?.tenant;
     let user: UserId = id(&path)?;
     let ttl = object::<Body>(&body)?.ttl_ms.map_or(edge.options.token_ttl, Duration::from_millis);
     let max = edge.options.token_max_ttl;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::WebSocketUpgrade;
-use axum::routing::get;
+use axum::extract::rejection::BytesRejection;
+use axum::routing::{get, post};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +22,8 @@ use super::{ListenError, Options, bind, serve};
 
 /// More than anything here takes; what is waited for longer has not happened.
 const LONG: Duration = Duration::from_secs(20);
-const DEFAULTS: Options = Options { max_connections: 100, header_timeout: LONG, drain: LONG };
+const DEFAULTS: Options =
+    Options { max_connections: 100, header_timeout: LONG, body_timeout: LONG, write_timeout: LONG, drain: LONG };
 
 struct Server {
     address: SocketAddr,
@@ -52,6 +55,9 @@ async fn start(options: Options) -> Server {
         .route("/", get(async || "here"))
         .route("/slow", get(slow))
         .route("/ws", get(echo))
+        .route("/length", post(async |body: Result<Bytes, BytesRejection>| body.map(|body| body.len().to_string())))
+        // More than the buffers of both kernels hold.
+        .route("/large", get(async || vec![b'x'; 64 << 20]))
         .route("/panic", get(async || -> () { panic!("as the test asks") }));
     let stop = CancellationToken::new();
     let running = tokio::spawn(serve(listener, router, None, options, stop.clone()));
@@ -129,6 +135,34 @@ async fn slow_heads_are_closed() {
     let _ = timeout(LONG, reading.read_to_end(&mut rest)).await.unwrap();
     assert!(begun.elapsed() >= header_timeout / 2, "closed at once");
     timeout(LONG, dribble).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn slow_bodies_are_refused() {
+    let server = start(Options { body_timeout: Duration::from_millis(200), ..DEFAULTS }).await;
+    let mut whole = server.connect().await;
+    whole.write_all(b"POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab").await.unwrap();
+    assert!(read_until(&mut whole, "\r\n\r\n2").await.starts_with("HTTP/1.1 200"));
+    let (mut reading, mut writing) = server.connect().await.into_split();
+    writing.write_all(b"POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+    let dribble = tokio::spawn(async move {
+        while writing.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = timeout(LONG, reading.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+    timeout(LONG, dribble).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_nothing_loses_its_place() {
+    let options = Options { max_connections: 1, write_timeout: Duration::from_millis(200), ..DEFAULTS };
+    let server = start(options).await;
+    let _stuck = server.ask("/large").await;
+    let mut next = server.ask("/").await;
+    assert!(read_until(&mut next, "here").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -331,7 +331,7 @@ async fn draining_says_bye_and_takes_nobody_new() {
     let world = World::new();
     let mut client = Client::hello(&world, world.user()).await;
     let mut undecided = Client::connect(&world).await;
-    let drain = world.edge.drain(Duration::from_millis(100));
+    let drain = world.edge.drain(Duration::ZERO, Duration::from_millis(100));
     let clients = async { (client.closed().await, undecided.closed().await) };
     let ((), ((frames, code), (_, undecided))) = tokio::join!(drain, clients);
     assert_eq!((&frames[0]["type"], code, undecided), (&json!("bye"), 4001, 4001));

@@ -54,7 +54,13 @@ async fn serve(tls: Arc<Tls>) -> (SocketAddr, DropGuard) {
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", get(async || "over TLS"));
     let stop = CancellationToken::new();
-    let options = Options { max_connections: 10, header_timeout: Duration::from_millis(500), drain: LONG };
+    let options = Options {
+        max_connections: 10,
+        header_timeout: Duration::from_millis(500),
+        body_timeout: LONG,
+        write_timeout: LONG,
+        drain: LONG,
+    };
     tokio::spawn(listener::serve(listener, router, Some(tls), options, stop.clone()));
     (address, stop.drop_guard())
 }
