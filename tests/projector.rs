@@ -62,7 +62,7 @@ impl World {
             codec: Codec::builtin(),
             store: self.store.clone(),
             batch_records: 50,
-            batch_wait: Duration::from_millis(2),
+            interval: Duration::from_millis(2),
             session_timeout_ms: 6_000,
             stopped: Arc::clone(&stopped),
         };

@@ -39,6 +39,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     let progress = Arc::new(Printer::new());
     let mut options = PartsOptions::new(first.dev.data.clone());
     options.fresh = args.fresh || first.dev.fresh;
+    options.quick = first.dev.quick_kafka;
     options.progress = progress.clone();
     let stopping = CancellationToken::new();
     let parts = tokio::select! {

@@ -146,7 +146,7 @@ pub async fn run(
             codec: installation.codec,
             store: installation.store.clone(),
             batch_records: installation.config.projector.batch_records,
-            batch_wait: installation.config.projector.batch_wait,
+            interval: installation.config.projector.interval,
             stopped: Arc::clone(&health.projections),
             session_timeout_ms: installation.session_timeout_ms(),
         };

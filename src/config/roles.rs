@@ -38,14 +38,14 @@ impl Sequencer {
 #[serde(deny_unknown_fields)]
 pub struct Projector {
     pub batch_records: usize,
-    #[serde(rename = "batch_wait_ms", deserialize_with = "millis")]
-    pub batch_wait: Duration,
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
 }
 
 impl Projector {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.range("projector.batch_records", self.batch_records, 1..=100_000);
-        problems.range("projector.batch_wait_ms", self.batch_wait.as_millis(), 0..=10_000);
+        problems.range("projector.interval_ms", self.interval.as_millis(), 0..=10_000);
     }
 }
 
@@ -94,6 +94,7 @@ pub struct Dev {
     pub data: PathBuf,
     pub fresh: bool,
     pub partitions: u32,
+    pub quick_kafka: bool,
 }
 
 impl Dev {

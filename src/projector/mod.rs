@@ -49,8 +49,8 @@ pub struct Options {
     pub store: Store,
     /// Most records applied in one transaction.
     pub batch_records: usize,
-    /// How long a batch that has begun waits to become full.
-    pub batch_wait: Duration,
+    /// Time between the batches of a partition; the first after a pause goes at once.
+    pub interval: Duration,
     /// After how long without a sign of life another process takes the partitions.
     pub session_timeout_ms: u32,
     /// Told of partitions that stand still.
@@ -181,6 +181,7 @@ impl Work {
         // One by one up to a record that cannot be taken: what is before it is not held up.
         let most = if standing.is_some() { 1 } else { self.options.batch_records };
         let mut lag = tokio::time::interval(LAG);
+        let mut last_commit = Instant::now();
         loop {
             let before = feed.head();
             // Only this await is ever dropped by the tick, and it has taken nothing until it resolves.
@@ -194,21 +195,28 @@ impl Work {
             if feed.head() == before {
                 continue;
             }
-            self.fill(&mut feed, &mut items, before.next_offset, most).await?;
+            let until = last_commit + self.options.interval;
+            self.fill(&mut feed, &mut items, (before.next_offset, most), until).await?;
             if !self.commit(&items, before.next_offset, &feed).await? {
                 let (source, partition) = (self.source, self.partition);
                 tracing::warn!(source, partition, "another projector is ahead; starting from its checkpoint");
                 return Ok(());
             }
+            last_commit = Instant::now();
             *standing = None;
             metrics::counter!("tidings_projected_records_total", "journal" => self.source)
                 .increment(items.len() as u64);
         }
     }
 
-    /// Adds to a batch that has begun what comes within the time for it.
-    async fn fill(&self, feed: &mut Feed, items: &mut Vec<Item>, from: i64, most: usize) -> anyhow::Result<()> {
-        let until = Instant::now() + self.options.batch_wait;
+    /// Adds to a batch that has begun what comes in time.
+    async fn fill(
+        &self,
+        feed: &mut Feed,
+        items: &mut Vec<Item>,
+        (from, most): (i64, usize),
+        until: Instant,
+    ) -> anyhow::Result<()> {
         loop {
             let taken = usize::try_from(feed.head().next_offset - from).unwrap_or(usize::MAX);
             let room = most.saturating_sub(taken);

@@ -12,7 +12,7 @@ use super::Options;
 use super::transactions::{Batch, Transactions};
 use crate::codec::EncodeError;
 use crate::log::journal::{Head, JournalError, JournalReader};
-use crate::log::{CheckpointError, Checkpoints, ReadError, Reader};
+use crate::log::{CheckpointError, Checkpoints, ReadError, Reader, topics};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ impl Partition {
         loop {
             let batch = tokio::select! {
                 () = lost.cancelled() => return Ok(()),
-                batch = self.collect(&mut journal, last_commit + self.options.interval) => batch?,
+                batch = self.collect(&mut journal, last_commit + self.interval()) => batch?,
             };
             let records: usize = batch.accepted.iter().map(|accepted| accepted.record.records.len()).sum();
             // Not raced against `lost`: a transaction takes some 20 ms, and fencing guards the rest.
@@ -156,6 +156,11 @@ impl Partition {
         let head = checkpoint.as_ref().map(Head::from).unwrap_or_default();
         let codec = self.options.codec;
         Ok(JournalReader::open(&self.reader, codec, self.journal, self.partition, head).await?)
+    }
+
+    /// Whoever registers a user waits until its key is published.
+    fn interval(&self) -> Duration {
+        if self.journal == topics::USER_JOURNAL { Duration::ZERO } else { self.options.interval }
     }
 
     /// Waits for something accepted, then for more until `due` or the batch is full.

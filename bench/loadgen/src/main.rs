@@ -39,7 +39,7 @@ struct Cli {
     /// Folder for account credentials kept between runs.
     #[arg(long, default_value = ".")]
     state: PathBuf,
-    /// NAME=PID of a process tree to account CPU and memory for; may be repeated.
+    /// NAME=PID of a process tree to account CPU and memory for; may be repeated. What lies in two trees counts for the inner one.
     #[arg(long)]
     cpu: Vec<Tree>,
     /// Appends the report as one JSON line.
@@ -65,7 +65,8 @@ enum Workload {
 }
 
 fn main() -> Result<()> {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    Tree::part(&mut cli.cpu);
     ensure!(cli.addr.ip().is_loopback(), "only loopback servers may be loaded");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, execute(cli))

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 pub struct Tree {
     pub name: String,
     pub root: u32,
+    /// Roots of trees within it that are measured by themselves.
+    without: Vec<u32>,
 }
 
 impl std::str::FromStr for Tree {
@@ -17,11 +19,19 @@ impl std::str::FromStr for Tree {
 
     fn from_str(s: &str) -> Result<Tree> {
         let (name, pid) = s.split_once('=').context("expected NAME=PID")?;
-        Ok(Tree { name: name.into(), root: pid.parse()? })
+        Ok(Tree { name: name.into(), root: pid.parse()?, without: Vec::new() })
     }
 }
 
 impl Tree {
+    /// Takes out of each tree what another of them measures.
+    pub fn part(trees: &mut [Tree]) {
+        let roots: Vec<u32> = trees.iter().map(|tree| tree.root).collect();
+        for tree in trees {
+            tree.without = roots.iter().copied().filter(|root| *root != tree.root).collect();
+        }
+    }
+
     fn members(&self) -> Vec<u32> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
         let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -33,7 +43,7 @@ impl Tree {
         let mut found = vec![self.root];
         let mut next = 0;
         while let Some(pid) = found.get(next).copied() {
-            found.extend(children.get(&pid).into_iter().flatten());
+            found.extend(children.get(&pid).into_iter().flatten().filter(|pid| !self.without.contains(pid)));
             next += 1;
         }
         found
@@ -105,7 +115,7 @@ pub struct CpuUse {
 
 impl CpuSample {
     pub fn take(trees: &[Tree]) -> CpuSample {
-        let own = Tree { name: "generator".into(), root: std::process::id() };
+        let own = Tree { name: "generator".into(), root: std::process::id(), without: Vec::new() };
         let (busy, stolen) = machine_ms();
         CpuSample {
             trees: trees.iter().map(|t| (t.name.clone(), t.cpu_ms())).collect(),
@@ -146,5 +156,17 @@ mod tests {
         }
         assert!(me.cpu_ms() >= 20);
         assert!(me.rss_kib() > 100);
+    }
+
+    #[test]
+    fn a_tree_within_a_tree_counts_once() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("starts");
+        let tree = |pid| format!("t={pid}").parse::<Tree>().expect("a tree");
+        let mut trees = [tree(std::process::id()), tree(child.id())];
+        assert!(trees[0].members().contains(&child.id()));
+        Tree::part(&mut trees);
+        assert!(!trees[0].members().contains(&child.id()) && trees[0].members().contains(&std::process::id()));
+        assert_eq!(trees[1].members(), [child.id()]);
+        child.kill().and_then(|()| child.wait()).expect("ends");
     }
 }

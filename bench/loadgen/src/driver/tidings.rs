@@ -15,6 +15,9 @@ use super::{Connection, Driver, Event, Session, Settings, Target};
 use crate::payload::Tag;
 use crate::ws::{Endpoint, Ws};
 
+/// Accounts are made by so many at a time.
+const PROVISIONERS: usize = 16;
+
 #[derive(Clone)]
 struct Account {
     user: String,
@@ -46,16 +49,21 @@ impl Tidings {
     fn account(&self, n: usize) -> Result<Account> {
         self.accounts.borrow().get(&n).cloned().with_context(|| format!("account {n} was not provisioned"))
     }
+}
 
-    fn request(&self, agent: &ureq::Agent, method: &str, path: &str, body: Value) -> Result<Value> {
-        let url = format!("{}{path}", self.http);
-        let request = if method == "PUT" { agent.put(&url) } else { agent.post(&url) };
-        let mut reply = request
-            .header("authorization", format!("Bearer {}", self.key))
-            .send_json(body)
-            .with_context(|| format!("{method} {path}"))?;
-        Ok(reply.body_mut().read_json()?)
-    }
+/// Makes account `n`, as a tenant's backend does.
+fn register(http: &str, key: &str, n: usize) -> Result<Account> {
+    let agent = ureq::Agent::new_with_defaults();
+    let ask = |request: ureq::RequestBuilder<ureq::typestate::WithBody>, path: &str, body: Value| -> Result<Value> {
+        let asked = request.header("authorization", format!("Bearer {key}")).send_json(body);
+        Ok(asked.with_context(|| path.to_owned())?.body_mut().read_json()?)
+    };
+    let name = format!("load-{n}");
+    let path = format!("{http}/v1/users/{name}");
+    let user = text(&ask(agent.put(&path), &path, json!({ "name": name }))?, "user")?;
+    let path = format!("{http}/v1/users/{user}/tokens");
+    let token = text(&ask(agent.post(&path), &path, json!({}))?, "access_token")?;
+    Ok(Account { user, token })
 }
 
 /// Sends a request with the id `id` and returns the data of its reply.
@@ -82,18 +90,18 @@ fn text(value: &Value, key: &str) -> Result<String> {
 #[async_trait(?Send)]
 impl Driver for Tidings {
     async fn provision(&self, count: usize) -> Result<()> {
-        let agent = ureq::Agent::new_with_defaults();
-        for n in 0..count {
-            if self.accounts.borrow().contains_key(&n) {
-                continue;
-            }
-            let name = format!("load-{n}");
-            let user =
-                text(&self.request(&agent, "PUT", &format!("/v1/users/{name}"), json!({ "name": name }))?, "user")?;
-            let token =
-                text(&self.request(&agent, "POST", &format!("/v1/users/{user}/tokens"), json!({}))?, "access_token")?;
-            self.accounts.borrow_mut().insert(n, Account { user, token });
-        }
+        let missing: Vec<usize> = (0..count).filter(|n| !self.accounts.borrow().contains_key(n)).collect();
+        let (http, key) = (&self.http, &self.key);
+        let made: Result<Vec<_>> = std::thread::scope(|scope| {
+            let shares = missing.chunks(missing.len().div_ceil(PROVISIONERS).max(1));
+            let workers: Vec<_> = shares
+                .map(|share| scope.spawn(move || share.iter().map(|n| Ok((*n, register(http, key, *n)?))).collect()))
+                .collect();
+            let made: Result<Vec<Vec<_>>> =
+                workers.into_iter().map(|worker| worker.join().expect("does not panic")).collect();
+            Ok(made?.into_iter().flatten().collect())
+        });
+        self.accounts.borrow_mut().extend(made?);
         Ok(())
     }
 

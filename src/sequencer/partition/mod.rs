@@ -1,87 +1,32 @@
 //! One owned partition: the loop around [`Owner`] that reads commands, loads states, appends, routes, marks and commits.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod committing;
+mod delivering;
+mod shared;
+
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use futures_util::FutureExt;
-use serde::{Deserialize, Serialize};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::aggregate::{Aggregate, Command};
 use super::conversations::RECENT_SENDS_MS;
-use super::owner::{Again, ChainBroken, Outcome, Owner, OwnerLimits};
+use super::owner::{Again, ChainBroken, Outcome, Owner};
 use super::progress::Progress;
-use super::routing::{RouteError, Router};
-use crate::codec::records::{DeadLetter, Mark, Signal};
-use crate::codec::{Codec, EncodeError};
-use crate::domain::{EventId, Timestamp, UserId};
-use crate::log::journal::{self, Head, JournalError};
-use crate::log::{AppendError, Appending, Fetched, Ownership, Producer, ReadError, Reader, Records, topics};
+use crate::codec::records::Mark;
+use crate::domain::{Timestamp, UserId};
+use crate::log::journal::{self, Head};
+use crate::log::{AppendError, Appending, Fetched, ReadError, Records};
 
-/// What the view knows, in one snapshot.
-pub struct Loaded<A: Aggregate> {
-    /// The view's checkpoint of the partition.
-    pub head: Head,
-    /// The aggregates that exist.
-    pub states: HashMap<A::Id, A::State>,
-}
+use committing::{Beside, take_term};
 
-/// What the sequencer needs from outside the log.
-#[async_trait]
-pub trait Surroundings<A: Aggregate>: Send + Sync {
-    /// Loads aggregates, with the client ids made since `recent_since` and those looked up by name, in one snapshot.
-    async fn load(
-        &self,
-        partition: i32,
-        ids: &[A::Id],
-        sends: &[(UserId, A::Id, Uuid)],
-        recent_since: Timestamp,
-    ) -> anyhow::Result<Loaded<A>>;
-    /// The view's checkpoint of the partition.
-    async fn view_head(&self, partition: i32) -> anyhow::Result<Head>;
-    /// Adds to a command what `decide` needs and chance or keys must make. `exists`: whether the aggregate does.
-    async fn prepare(&self, exists: bool, command: &mut Command<A>) -> anyhow::Result<()>;
-}
-
-/// What all partitions of a sequencer share.
-pub struct Shared<A: Aggregate> {
-    /// Of the installation.
-    pub codec: &'static Codec,
-    /// For the journal.
-    pub producer: Producer,
-    /// Where outcomes go.
-    pub router: Router,
-    /// Views and keys.
-    pub surroundings: Arc<dyn Surroundings<A>>,
-    /// Whose partitions are whose.
-    pub ownership: Ownership,
-    /// Of the commands topic.
-    pub commands: Reader,
-    /// Of the journal.
-    pub journal: Reader,
-    /// Of the signals topic, if the aggregate has one.
-    pub signals: Option<Reader>,
-    /// What an owner may keep and how often it does what.
-    pub options: Options,
-}
-
-/// What an owner may keep and how often it does what.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Partitions of the journal.
-    pub partitions: i32,
-    /// The most commands decided at a time.
-    pub batch_commands: usize,
-    /// How long a load may take before its commands are answered `unavailable`.
-    pub load_timeout: Duration,
-    /// How often marks are sent and offsets committed.
-    pub commit_interval: Duration,
-    /// See [`OwnerLimits`].
-    pub limits: OwnerLimits,
-}
+pub use committing::committed_head;
+pub use shared::{Loaded, Options, PartitionError, Shared, Surroundings};
 
 /// The most appends in flight in a partition: what a lost batch costs to do again.
 const MAX_IN_FLIGHT: usize = 2_000;
@@ -94,83 +39,6 @@ const SWEEP: Duration = Duration::from_secs(30);
 const SIGNAL_MAX_AGE_MS: i64 = 5_000;
 /// Typing is not shown in larger conversations.
 const SIGNAL_MAX_MEMBERS: usize = 256;
-
-/// Why an owner stops. It is started again from what is committed, as long as the partition is this process'.
-#[derive(Debug, thiserror::Error)]
-pub enum PartitionError {
-    /// The log cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The journal cannot be understood.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A record of the journal cannot be understood.
-    #[error("journal record at offset {offset} cannot be understood: {reason}")]
-    Record {
-        /// Where.
-        offset: i64,
-        /// Why.
-        reason: String,
-    },
-    /// Kafka is away or full.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// A defect.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// Deliveries cannot be sent.
-    #[error(transparent)]
-    Route(#[from] RouteError),
-    /// The group refuses: somebody else owns the partition.
-    #[error("cannot commit")]
-    Commit(#[source] rdkafka::error::KafkaError),
-    /// What was committed cannot be read.
-    #[error("the committed metadata of partition {0} cannot be read")]
-    Metadata(i32),
-    /// The view is older than what the owner still has; it must read more of the journal.
-    #[error("the view is at offset {view}, before {kept}, the first that is kept in memory")]
-    ViewTooOld {
-        /// Its checkpoint.
-        view: i64,
-        /// First offset of the tail.
-        kept: i64,
-    },
-    /// Keys cannot be made.
-    #[error("cannot prepare a command")]
-    Prepare(#[source] anyhow::Error),
-    /// The table of sessions cannot be read.
-    #[error("cannot read the sessions")]
-    Sessions(#[source] anyhow::Error),
-}
-
-/// Committed with the offset: how far the journal was, and which owner it was.
-#[derive(Debug, Serialize, Deserialize)]
-struct Metadata {
-    term: i64,
-    epoch: i32,
-    next_offset: i64,
-    id: EventId,
-    offset: i64,
-    index: i64,
-    cause_offset: i64,
-}
-
-impl Metadata {
-    fn new(term: i64, head: Head) -> Self {
-        let Head { epoch, next_offset, id, offset, index, cause_offset } = head;
-        Self { term, epoch, next_offset, id, offset, index, cause_offset }
-    }
-
-    fn head(&self) -> Head {
-        let Self { epoch, next_offset, id, offset, index, cause_offset, .. } = *self;
-        Head { epoch, next_offset, id, offset, index, cause_offset }
-    }
-}
-
-/// How far the journal was when an owner committed with this metadata.
-pub fn committed_head(metadata: &str) -> Option<Head> {
-    serde_json::from_str::<Metadata>(metadata).ok().map(|metadata| metadata.head())
-}
 
 struct Delivering {
     command_offset: i64,
@@ -195,6 +63,9 @@ pub struct Partition<A: Aggregate> {
     delivering: VecDeque<Delivering>,
     progress: Progress,
     committed: i64,
+    beside: FuturesUnordered<BoxFuture<'static, Result<Beside, PartitionError>>>,
+    committing: bool,
+    looking: bool,
     mark: Mark,
     broken_until: Option<Instant>,
     looked: Instant,
@@ -252,6 +123,9 @@ impl<A: Aggregate> Partition<A> {
             delivering: VecDeque::new(),
             progress: Progress::new(offset, head),
             committed: offset,
+            beside: FuturesUnordered::new(),
+            committing: false,
+            looking: false,
             mark,
             broken_until: None,
             looked: now,
@@ -272,6 +146,12 @@ impl<A: Aggregate> Partition<A> {
     /// # Errors
     /// See [`PartitionError`].
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), PartitionError> {
+        let worked = self.work_until(stop).await;
+        self.end_beside().await;
+        worked
+    }
+
+    async fn work_until(&mut self, stop: &CancellationToken) -> Result<(), PartitionError> {
         let mut ticks = tokio::time::interval(self.shared.options.commit_interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let sessions = Arc::clone(&self.shared.router.sessions);
@@ -284,7 +164,8 @@ impl<A: Aggregate> Partition<A> {
                 biased;
                 () = stop.cancelled() => break,
                 report = next_report(&mut self.reports), if !self.reports.is_empty() => drop(self.report(report).await?),
-                _ = ticks.tick() => self.tick().await?,
+                Some(beside) = self.beside.next() => self.came_back(beside?).await?,
+                _ = ticks.tick() => self.tick()?,
                 Ok(()) = arrivals.changed() => drop(self.send_marks()?),
                 fetched = self.commands.next(batch), if idle => self.take(fetched?).await?,
                 fetched = next_signals(&mut self.signals), if self.signals.is_some() => self.signal(fetched?).await?,
@@ -306,7 +187,7 @@ impl<A: Aggregate> Partition<A> {
             }
             self.settle_delivered()?;
         }
-        self.commit().await
+        self.finish_commits().await
     }
 
     /// Decodes commands. One that cannot be becomes a dead letter, and the partition moves on.
@@ -327,24 +208,6 @@ impl<A: Aggregate> Partition<A> {
                 }
             }
         }
-        Ok(())
-    }
-
-    async fn bury(&self, fetched: Fetched, reason: String) -> Result<(), PartitionError> {
-        tracing::warn!(
-            topic = A::COMMANDS,
-            partition = self.partition,
-            offset = fetched.offset,
-            reason,
-            "command is a dead letter"
-        );
-        metrics::counter!("tidings_dead_letters_total", "topic" => A::COMMANDS).increment(1);
-        let key = format!("{}/{}/{}", A::COMMANDS, self.partition, fetched.offset);
-        let (topic, at) = (A::COMMANDS.to_owned(), fetched.timestamp);
-        let Fetched { partition, offset, key: was_key, value, .. } = fetched;
-        let letter = DeadLetter { topic, partition, offset, reason, key: was_key, value, at };
-        let value = self.shared.codec.encode(&letter)?;
-        self.shared.producer.append(topics::DEAD_LETTERS, 0, key.as_bytes(), Some(&value))?.await?;
         Ok(())
     }
 
@@ -499,126 +362,6 @@ impl<A: Aggregate> Partition<A> {
         }
         Ok(())
     }
-
-    /// Sends on what is settled, in order.
-    async fn deliver(&mut self) -> Result<(), PartitionError> {
-        self.held.extend(self.owner.take_outcomes());
-        while let Some(outcome) = self.held.front() {
-            if matches!(outcome.audience, super::owner::Audience::Unknown) && !self.find_audience().await? {
-                break;
-            }
-            let Some(outcome) = self.held.pop_front() else { break };
-            let appending = self.shared.router.route(self.partition, &outcome)?.into();
-            self.delivering.push_back(Delivering {
-                command_offset: outcome.command_offset,
-                head: outcome.head,
-                appending,
-            });
-        }
-        self.settle_delivered()
-    }
-
-    /// Finds who hears of the oldest held outcome. Whether it could.
-    async fn find_audience(&mut self) -> Result<bool, PartitionError> {
-        let Some((id, recorded)) = self.held.front().and_then(|outcome| {
-            let recorded = outcome.accepted.as_ref().and_then(|counted| counted.recorded.clone());
-            Some((outcome.aggregate?, recorded))
-        }) else {
-            return Ok(true);
-        };
-        if !self.owner.is_hot(id) {
-            let ids: HashSet<A::Id> = self.held.iter().filter_map(|outcome| outcome.aggregate).collect();
-            let cold: Vec<_> = ids.into_iter().filter(|id| !self.owner.is_hot(*id)).collect();
-            self.warm(&cold, &[]).await?;
-        }
-        let audience = self.owner.audience(id, recorded.as_deref());
-        let found = audience.is_some();
-        if let (Some(audience), Some(outcome)) = (audience, self.held.front_mut()) {
-            outcome.audience = audience;
-        }
-        Ok(found)
-    }
-
-    fn settle_delivered(&mut self) -> Result<(), PartitionError> {
-        while let Some(delivering) = self.delivering.front_mut() {
-            while let Some(result) = delivering.appending.front_mut().and_then(FutureExt::now_or_never) {
-                result?;
-                delivering.appending.pop_front();
-            }
-            if !delivering.appending.is_empty() {
-                break;
-            }
-            self.progress.settle(delivering.command_offset, delivering.head);
-            self.delivering.pop_front();
-        }
-        Ok(())
-    }
-
-    async fn tick(&mut self) -> Result<(), PartitionError> {
-        self.settle_delivered()?;
-        if self.owner.in_flight() == 0 && self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            self.read_hole().await?;
-            if let Ok(view) = self.shared.surroundings.view_head(self.partition).await {
-                self.owner.view_reached(view.next_offset.min(self.owner.head().next_offset));
-            }
-        }
-        if self.swept.elapsed() >= SWEEP {
-            self.swept = Instant::now();
-            self.owner.sweep(self.now.plus(-2 * RECENT_SENDS_MS));
-        }
-        self.commit().await
-    }
-
-    fn send_marks(&mut self) -> Result<Vec<Appending>, PartitionError> {
-        // What was adopted a moment ago is not routed yet, and must not be marked as reached.
-        self.held.extend(self.owner.take_outcomes());
-        let held = self.held.iter().find_map(|outcome| outcome.accepted.as_ref().map(|counted| counted.offset));
-        self.mark.sessions_offset = self.shared.router.sessions.offset();
-        self.mark.reached_offset = held.unwrap_or(self.owner.head().next_offset);
-        if self.shared.signals.is_none() {
-            // Only what sockets hear of is waited for.
-            return Ok(Vec::new());
-        }
-        Ok(self.shared.router.mark(A::JOURNAL, self.mark)?)
-    }
-
-    /// Marks first, so that no gateway believes less to be covered than what the next owner starts from.
-    async fn commit(&mut self) -> Result<(), PartitionError> {
-        for appending in self.send_marks()? {
-            appending.await?;
-        }
-        let undecided = match self.todo.front() {
-            Some(Again::Decide(command)) => command.offset,
-            Some(Again::Skip(offset)) => *offset,
-            None => self.commands.next_offset(),
-        };
-        let (offset, head) = self.progress.point(undecided);
-        if offset > self.committed {
-            commit(&self.shared, self.partition, offset, &Metadata::new(self.mark.term, head)).await?;
-            self.committed = offset;
-            self.owner.committed(offset);
-        }
-        Ok(())
-    }
-
-    async fn signal(&mut self, fetched: Vec<Fetched>) -> Result<(), PartitionError> {
-        let fresh = Timestamp::now().plus(-SIGNAL_MAX_AGE_MS);
-        let decode = |f: Fetched| self.shared.codec.decode::<Signal>(f.value.as_deref().unwrap_or_default()).ok();
-        let signals: Vec<_> = fetched.into_iter().filter_map(decode).filter(|signal| signal.at >= fresh).collect();
-        let parsed: Vec<_> =
-            signals.iter().filter_map(|s| Some((A::id(&s.conversation.to_string()).ok()?, s))).collect();
-        let cold: Vec<_> = parsed.iter().map(|(id, _)| *id).filter(|id| !self.owner.is_hot(*id)).collect();
-        self.warm(&cold, &[]).await?;
-        for (id, signal) in parsed {
-            if let Some(roster) =
-                self.owner.roster(id).filter(|r| r.len() <= SIGNAL_MAX_MEMBERS && r.contains(&signal.actor))
-            {
-                self.shared.router.signal(signal, &roster)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whether the chain in flight is still the one that was appended.
@@ -640,31 +383,4 @@ async fn next_signals(signals: &mut Option<Records>) -> Result<Vec<Fetched>, Rea
         Some(records) => records.next(MAX_IN_FLIGHT).await,
         None => std::future::pending().await,
     }
-}
-
-async fn commit<A: Aggregate>(
-    shared: &Shared<A>,
-    partition: i32,
-    offset: i64,
-    metadata: &Metadata,
-) -> Result<(), PartitionError> {
-    let metadata = serde_json::to_string(metadata).map_err(|_| PartitionError::Metadata(partition))?;
-    let commits = HashMap::from([(partition, (offset, metadata))]);
-    shared.ownership.commit(commits).await.map_err(PartitionError::Commit)
-}
-
-/// What the last owner committed, and a term higher than its own, committed too: from then on its commits are refused by the group, and
-/// its marks by the gateways.
-async fn take_term<A: Aggregate>(shared: &Shared<A>, partition: i32) -> Result<(i64, Head, i64), PartitionError> {
-    let committed = shared.ownership.committed(partition).await.map_err(PartitionError::Commit)?;
-    let (offset, head, term) = match committed.offset {
-        Some(offset) => {
-            let metadata: Metadata =
-                serde_json::from_str(&committed.metadata).map_err(|_| PartitionError::Metadata(partition))?;
-            (offset, metadata.head(), metadata.term + 1)
-        }
-        None => (shared.commands.ends(partition).await?.low, Head::default(), 1),
-    };
-    commit(shared, partition, offset, &Metadata::new(term, head)).await?;
-    Ok((offset, head, term))
 }

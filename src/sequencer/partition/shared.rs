@@ -1,0 +1,126 @@
+//! What the owners of all partitions share, and why one stops.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::codec::{Codec, EncodeError};
+use crate::domain::{Timestamp, UserId};
+use crate::log::journal::{Head, JournalError};
+use crate::log::{AppendError, Ownership, Producer, ReadError, Reader};
+use crate::sequencer::aggregate::{Aggregate, Command};
+use crate::sequencer::owner::OwnerLimits;
+use crate::sequencer::routing::{RouteError, Router};
+
+/// What the view knows, in one snapshot.
+pub struct Loaded<A: Aggregate> {
+    /// The view's checkpoint of the partition.
+    pub head: Head,
+    /// The aggregates that exist.
+    pub states: HashMap<A::Id, A::State>,
+}
+
+/// What the sequencer needs from outside the log.
+#[async_trait]
+pub trait Surroundings<A: Aggregate>: Send + Sync {
+    /// Loads aggregates, with the client ids made since `recent_since` and those looked up by name, in one snapshot.
+    async fn load(
+        &self,
+        partition: i32,
+        ids: &[A::Id],
+        sends: &[(UserId, A::Id, Uuid)],
+        recent_since: Timestamp,
+    ) -> anyhow::Result<Loaded<A>>;
+    /// The view's checkpoint of the partition.
+    async fn view_head(&self, partition: i32) -> anyhow::Result<Head>;
+    /// Adds to a command what `decide` needs and chance or keys must make. `exists`: whether the aggregate does.
+    async fn prepare(&self, exists: bool, command: &mut Command<A>) -> anyhow::Result<()>;
+}
+
+/// What all partitions of a sequencer share.
+pub struct Shared<A: Aggregate> {
+    /// Of the installation.
+    pub codec: &'static Codec,
+    /// For the journal.
+    pub producer: Producer,
+    /// Where outcomes go.
+    pub router: Router,
+    /// Views and keys.
+    pub surroundings: Arc<dyn Surroundings<A>>,
+    /// Whose partitions are whose.
+    pub ownership: Ownership,
+    /// Of the commands topic.
+    pub commands: Reader,
+    /// Of the journal.
+    pub journal: Reader,
+    /// Of the signals topic, if the aggregate has one.
+    pub signals: Option<Reader>,
+    /// What an owner may keep and how often it does what.
+    pub options: Options,
+}
+
+/// What an owner may keep and how often it does what.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Partitions of the journal.
+    pub partitions: i32,
+    /// The most commands decided at a time.
+    pub batch_commands: usize,
+    /// How long a load may take before its commands are answered `unavailable`.
+    pub load_timeout: Duration,
+    /// How often marks are sent and offsets committed.
+    pub commit_interval: Duration,
+    /// See [`OwnerLimits`].
+    pub limits: OwnerLimits,
+}
+
+/// Why an owner stops. It is started again from what is committed, as long as the partition is this process'.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The journal cannot be understood.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A record of the journal cannot be understood.
+    #[error("journal record at offset {offset} cannot be understood: {reason}")]
+    Record {
+        /// Where.
+        offset: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Kafka is away or full.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A defect.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Deliveries cannot be sent.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The group refuses: somebody else owns the partition.
+    #[error("cannot commit")]
+    Commit(#[source] rdkafka::error::KafkaError),
+    /// What was committed cannot be read.
+    #[error("the committed metadata of partition {0} cannot be read")]
+    Metadata(i32),
+    /// The view is older than what the owner still has; it must read more of the journal.
+    #[error("the view is at offset {view}, before {kept}, the first that is kept in memory")]
+    ViewTooOld {
+        /// Its checkpoint.
+        view: i64,
+        /// First offset of the tail.
+        kept: i64,
+    },
+    /// Keys cannot be made.
+    #[error("cannot prepare a command")]
+    Prepare(#[source] anyhow::Error),
+    /// The table of sessions cannot be read.
+    #[error("cannot read the sessions")]
+    Sessions(#[source] anyhow::Error),
+}
