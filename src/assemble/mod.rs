@@ -19,12 +19,15 @@ use crate::codec::Codec;
 use crate::config::Config;
 use crate::crypto::{LocalMasterKeys, MasterKeys};
 use crate::gateway::listener;
-use crate::log::topics;
+use crate::log::{reach, topics};
 use crate::registry::{self, Auth};
 use crate::store::Store;
 use crate::{projector, publisher};
 
 pub use operations::Health;
+
+/// How long Kafka may be away when a process starts.
+const REACH_WITHIN: Duration = Duration::from_secs(15);
 
 /// Which roles a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ impl Installation {
     /// # Errors
     /// If something is missing in the configuration, or cannot be reached.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let client = config.kafka.client();
+        reach(&client, REACH_WITHIN).await?;
         let postgres = config.postgres.connect_options()?;
         let store = Store::connect(postgres, config.postgres.max_connections)
             .await
@@ -79,7 +84,6 @@ impl Installation {
         let lines: Vec<_> =
             config.crypto.master_keys.expose().split([',', ' ', '\n']).filter(|line| !line.is_empty()).collect();
         let master = LocalMasterKeys::parse(&lines.join("\n")).context("crypto.master_keys")?;
-        let client = config.kafka.client();
         Ok(Self { client, store, codec, master: Arc::new(master), config: Arc::new(config) })
     }
 

@@ -14,12 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rustix::process::Signal;
 
-use super::Surroundings;
 use super::child::{self, Child, ChildSpec, args, turn_log};
 use super::data::{remove, write_atomically};
 use super::error::{ChildExit, DevError, log_end};
 use super::part::Part;
 use super::ports::free_port;
+use super::{KafkaListener, Surroundings};
 
 const NAME: &str = "Kafka";
 const PROPERTIES: &str = include_str!("../../dev/kafka/server.properties");
@@ -91,8 +91,15 @@ impl Kafka {
         }
         let (port, controller) = (self.port, self.controller_port);
         let mut text = PROPERTIES.to_owned();
-        let _ = writeln!(text, "\nlisteners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
-        let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}");
+        let (mut more, mut protocols) = (String::new(), "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned());
+        if let Some(KafkaListener { name, protocol, port, properties }) = &self.around.kafka_listener {
+            more = format!(",{name}://127.0.0.1:{port}");
+            let _ = write!(protocols, ",{name}:{protocol}");
+            let _ = write!(text, "\n{}", properties.join("\n"));
+        }
+        let _ = writeln!(text, "\nlistener.security.protocol.map={protocols}");
+        let _ = writeln!(text, "listeners=BROKER://127.0.0.1:{port}{more},CONTROLLER://127.0.0.1:{controller}");
+        let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}{more}");
         let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
         let _ = writeln!(text, "log.dirs={}", escape_property(&folder));
         let path = self.around.data.path(name);

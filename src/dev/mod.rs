@@ -34,6 +34,19 @@ use self::part::{Part, Running};
 use self::postgres::Postgres;
 use self::tools::Tools;
 
+/// One more listener of Kafka, for whoever tries another way to reach it.
+#[derive(Clone, Debug)]
+pub struct KafkaListener {
+    /// Such as `SECURE`.
+    pub name: String,
+    /// As Kafka calls it, such as `SASL_SSL`.
+    pub protocol: String,
+    /// A free one.
+    pub port: u16,
+    /// Lines of `server.properties` that it needs.
+    pub properties: Vec<String>,
+}
+
 /// How to start the parts.
 #[derive(Clone)]
 pub struct PartsOptions {
@@ -45,6 +58,8 @@ pub struct PartsOptions {
     pub fsync: bool,
     /// Kafka for quick starts and little memory; off for measuring, when it gets the full compiler and 1 GB.
     pub quick: bool,
+    /// One more way to reach Kafka.
+    pub kafka_listener: Option<KafkaListener>,
     /// Who hears how it goes.
     pub progress: Arc<dyn Progress>,
 }
@@ -53,7 +68,14 @@ impl PartsOptions {
     /// Data is kept and synced, starts are quick, and nothing is printed.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), fresh: false, fsync: true, quick: true, progress: Arc::new(Silent) }
+        Self {
+            data: data.into(),
+            fresh: false,
+            fsync: true,
+            quick: true,
+            kafka_listener: None,
+            progress: Arc::new(Silent),
+        }
     }
 }
 
@@ -65,6 +87,7 @@ pub(crate) struct Surroundings {
     progress: Arc<dyn Progress>,
     fsync: bool,
     quick: bool,
+    kafka_listener: Option<KafkaListener>,
 }
 
 /// The running parts. Dropping this kills them; [`Parts::stop`] ends them in their own way.
@@ -92,8 +115,8 @@ impl Parts {
             home::wipe(&data)?;
             data.wipe()?;
         }
-        let PartsOptions { progress, fsync, quick, .. } = options;
-        let around = Arc::new(Surroundings { tools, jars, data, progress, fsync, quick });
+        let PartsOptions { progress, fsync, quick, kafka_listener, .. } = options;
+        let around = Arc::new(Surroundings { tools, jars, data, progress, fsync, quick, kafka_listener });
         let (deaths, death) = watch::channel(None);
         let (kafka, postgres) = tokio::try_join!(
             async { Running::start(Kafka::prepare(around.clone()).await?, deaths.clone()).await },

@@ -6,6 +6,7 @@ pub mod journal;
 mod murmur2;
 mod ownership;
 mod producer;
+mod reach;
 mod reader;
 pub mod topics;
 
@@ -14,4 +15,5 @@ pub use dead_letters::list as list_dead_letters;
 pub use murmur2::partition_of;
 pub use ownership::{Change, Committed, Ownership};
 pub use producer::{AppendError, Appended, Appending, Producer};
+pub use reach::{Unreachable, reach};
 pub use reader::{Ends, Fetched, ReadError, Reader, Records, ends, read_to_end};

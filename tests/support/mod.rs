@@ -182,13 +182,14 @@ impl Stack {
     }
 }
 
-struct Keys {
-    master: String,
-    token: String,
+/// Of an installation, as files.
+pub struct Keys {
+    pub master: String,
+    pub token: String,
 }
 
 impl Keys {
-    fn make(directory: &Path) -> Self {
+    pub fn make(directory: &Path) -> Self {
         let (master, token) = (directory.join("master.keys"), directory.join("token.pem"));
         std::fs::write(&master, tidings::crypto::generate_line("test").expect("random").as_bytes()).expect("writes");
         std::fs::write(&token, tidings::gateway::auth::tokens::generate_pem().expect("random").as_bytes())
