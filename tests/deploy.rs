@@ -92,7 +92,7 @@ fn what_init_makes_is_accepted() {
         ("crypto.token_key_file", file("token_key")),
     ];
     let config = Config::load(None, &settings.map(|(name, value)| (name.to_owned(), value))).expect("loads");
-    assert_eq!(config.crypto.master_keys().map(|keys| keys.len()), Ok(1));
+    assert!(config.crypto.master_keys().is_ok());
     assert_eq!(config.postgres.connect_options().expect("a good address").get_host(), "postgres");
     let password = std::fs::read_to_string(secrets.join("postgres_password")).expect("a password");
     assert!(config.postgres.url.expose().contains(password.trim()));

@@ -78,7 +78,8 @@ pub async fn run(
     let _ends = after.clone().drop_guard();
     let (client, codec) = (installation.client.clone(), installation.codec);
     let producer = Producer::new(&client)?;
-    let ring = Keyring::start(&client, codec, Arc::clone(&installation.master), after.clone()).await?;
+    let master = installation.master()?;
+    let ring = Keyring::start(&client, codec, Arc::clone(&master), after.clone()).await?;
     // The claim is released with it, after everything else.
     let table_ends = CancellationToken::new();
     let _table_ends = table_ends.clone().drop_guard();
@@ -100,7 +101,7 @@ pub async fn run(
     .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
-        keyring: Arc::new(Keys::new(ring.clone(), Arc::clone(&installation.master))),
+        keyring: Arc::new(Keys::new(ring.clone(), master)),
         tokens: Arc::new(token_keys(&installation)?),
         log: Arc::new(producer.clone()),
         sessions: current.clone(),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::Codec;
 use crate::config::Config;
-use crate::crypto::{LocalMasterKeys, MasterKeys};
+use crate::crypto::MasterKeys;
 use crate::gateway::listener;
 use crate::log::{reach, topics};
 use crate::registry::{self, Auth};
@@ -60,8 +60,6 @@ pub struct Installation {
     pub store: Store,
     /// With the registry's ids.
     pub codec: &'static Codec,
-    /// What wraps data keys.
-    pub master: Arc<dyn MasterKeys>,
 }
 
 impl Installation {
@@ -81,10 +79,7 @@ impl Installation {
             None => Auth::None,
         };
         let codec = registry::codec(config.registry.url.as_deref(), auth).await?;
-        let lines: Vec<_> =
-            config.crypto.master_keys.expose().split([',', ' ', '\n']).filter(|line| !line.is_empty()).collect();
-        let master = LocalMasterKeys::parse(&lines.join("\n")).context("crypto.master_keys")?;
-        Ok(Self { client, store, codec, master: Arc::new(master), config: Arc::new(config) })
+        Ok(Self { client, store, codec, config: Arc::new(config) })
     }
 
     /// Makes topics and tables.
@@ -101,6 +96,14 @@ impl Installation {
         };
         topics::ensure(&self.client, layout).await?;
         self.store.install().await
+    }
+
+    /// What wraps data keys: for the roles that seal or read, and for no other.
+    ///
+    /// # Errors
+    /// If the configuration has none, or one is malformed.
+    pub fn master(&self) -> anyhow::Result<Arc<dyn MasterKeys>> {
+        Ok(Arc::new(self.config.crypto.master_keys()?))
     }
 
     /// Partitions of every topic of conversations and users.

@@ -85,7 +85,7 @@ pub async fn run(installation: Installation, health: Arc<Health>, shutdown: Canc
     )
     .await?;
     let store = installation.store.clone();
-    let views = UserViews(store.clone(), Arc::clone(&installation.master));
+    let views = UserViews(store.clone(), installation.master()?);
     let conversations = own::<Conversations>(
         &installation,
         Arc::clone(&sessions),

@@ -1,16 +1,12 @@
-use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::problems::{ConfigError, Problems};
 use super::secret::Secret;
 use super::values::{millis, optional};
+use crate::crypto::{KeyLineError, LocalMasterKeys};
 
 /// `[crypto]`: keys that wrap keys, and keys that sign tokens.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,50 +26,22 @@ pub struct Crypto {
     pub token_max_ttl: Duration,
 }
 
-/// A key that wraps data keys.
-#[derive(Clone)]
-pub struct MasterKey {
-    pub id: String,
-    pub key: Zeroizing<[u8; 32]>,
-}
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MasterKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
 impl Crypto {
-    /// The master keys, the newest (the one that wraps) first; at least one.
+    /// What wraps data keys.
     ///
     /// # Errors
-    /// When none is set.
-    pub fn master_keys(&self) -> Result<Vec<MasterKey>, ConfigError> {
-        let refuse = |reason: String| ConfigError::new(format!("crypto.master_keys: {reason}"));
-        let mut ids = HashSet::new();
-        let mut keys = Vec::new();
+    /// When none is set, or one is malformed.
+    pub fn master_keys(&self) -> Result<LocalMasterKeys, ConfigError> {
+        let keys = self.master_keys.expose();
         // In the environment lines are hard to write, so any space or comma separates.
-        let entries = self.master_keys.expose().split(|c: char| c.is_whitespace() || c == ',');
-        for (number, entry) in entries.filter(|entry| !entry.is_empty()).enumerate() {
-            let number = number + 1;
-            let key = parse_key(entry).ok_or_else(|| {
-                refuse(format!(
-                    "key {number}: allowed is id:base64 of 32 bytes, the id of up to 64 letters, digits, `.`, `_`, `-`"
-                ))
-            })?;
-            if !ids.insert(key.id.clone()) {
-                return Err(refuse(format!("key {number}: the id {} is there twice", key.id)));
-            }
-            keys.push(key);
-        }
-        if keys.is_empty() {
-            return Err(refuse(
-                "not set: set TIDINGS_CRYPTO__MASTER_KEYS_FILE to a file with a line id:base64 of 32 random bytes \
-                 (`echo \"k1:$(openssl rand -base64 32)\"` makes one)"
-                    .to_owned(),
-            ));
-        }
-        Ok(keys)
+        let lines: Vec<_> =
+            keys.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty()).collect();
+        LocalMasterKeys::parse(&lines.join("\n")).map_err(|error| {
+            let how = "not set: set TIDINGS_CRYPTO__MASTER_KEYS_FILE to a file with a line id:base64 of 32 random bytes \
+                       (`echo \"k1:$(openssl rand -base64 32)\"` makes one)";
+            let reason = if error == KeyLineError::None { how.to_owned() } else { error.to_string() };
+            ConfigError::new(format!("crypto.master_keys: {reason}"))
+        })
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -94,14 +62,4 @@ impl Crypto {
             "at most crypto.token_max_ttl_ms",
         );
     }
-}
-
-fn parse_key(entry: &str) -> Option<MasterKey> {
-    let (id, encoded) = entry.split_once(':')?;
-    let is_id = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if id.is_empty() || id.len() > 64 || !id.chars().all(is_id) {
-        return None;
-    }
-    let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
-    Some(MasterKey { id: id.to_owned(), key: Zeroizing::new(bytes.as_slice().try_into().ok()?) })
 }

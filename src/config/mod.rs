@@ -23,7 +23,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-pub use crypto::{Crypto, MasterKey};
+pub use crypto::Crypto;
 pub use gateway::Gateway;
 pub use kafka::{Kafka, SecurityProtocol};
 pub use limits::Limits;

@@ -91,13 +91,18 @@ async fn own<A: Aggregate>(shared: Arc<Shared<A>>, partition: i32, stop: Cancell
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
-            let error = anyhow::Error::from(error);
-            tracing::error!(
-                journal = A::JOURNAL,
-                partition,
-                error = format!("{error:#}"),
-                "the owner stopped; it starts again from what is committed"
-            );
+            let taken = error.is_taken();
+            let error = format!("{:#}", anyhow::Error::from(error));
+            if taken {
+                tracing::warn!(journal = A::JOURNAL, partition, error, "the group gave the partition to another");
+            } else {
+                tracing::error!(
+                    journal = A::JOURNAL,
+                    partition,
+                    error,
+                    "the owner stopped; it starts again from what is committed"
+                );
+            }
             tokio::select! {
                 () = tokio::time::sleep(RESTART) => {}
                 () = stop.cancelled() => {}

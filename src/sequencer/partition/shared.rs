@@ -124,3 +124,15 @@ pub enum PartitionError {
     #[error("cannot read the sessions")]
     Sessions(#[source] anyhow::Error),
 }
+
+impl PartitionError {
+    /// Whether the group says that the partition is another's: after a stop of this process, or a rebalance while a commit was on its way.
+    pub fn is_taken(&self) -> bool {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        let Self::Commit(error) = self else { return false };
+        matches!(
+            error.rdkafka_error_code(),
+            Some(Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress | Code::FencedInstanceId)
+        )
+    }
+}
