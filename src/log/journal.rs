@@ -7,7 +7,7 @@ use crate::codec::records::{Checkpoint, JournalRecord};
 use crate::codec::{Codec, DecodeError};
 use crate::domain::EventId;
 
-use super::Fetched;
+use super::{Ends, Fetched, ReadError};
 
 /// How far a reader of a journal partition is: after the last record it has classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub enum JournalError {
     },
     /// The log cannot be read.
     #[error(transparent)]
-    Read(#[from] super::ReadError),
+    Read(#[from] ReadError),
 }
 
 /// Decodes a record of journal `topic`.
@@ -170,7 +170,13 @@ impl JournalReader {
         partition: i32,
         head: Head,
     ) -> Result<Self, JournalError> {
-        let kept = head.offset >= reader.ends(partition).await?.low;
+        let Ends { low, high } = reader.ends(partition).await?;
+        if head.next_offset > high {
+            // The newest records are lost. Waiting for as many new ones would be silent, and wrong.
+            let (topic, wanted) = (topic.to_owned(), head.next_offset);
+            return Err(ReadError::OutOfRange { topic, partition, low, high, wanted }.into());
+        }
+        let kept = head.offset >= low;
         let from = if kept { head.offset } else { head.next_offset };
         let records = reader.read(partition, from).await?;
         let mut journal = Self { topic: topic.to_owned(), partition, head, records, codec };

@@ -14,6 +14,6 @@ pub use checkpoints::{CheckpointError, Checkpoints, checkpoint_key};
 pub use dead_letters::list as list_dead_letters;
 pub use murmur2::partition_of;
 pub use ownership::{Change, Committed, Ownership};
-pub use producer::{AppendError, Appended, Appending, Producer};
+pub use producer::{AppendError, Appended, Appending, MAX_RECORD_BYTES, Producer};
 pub use reach::{Unreachable, reach};
 pub use reader::{Ends, Fetched, ReadError, Reader, Records, ends, read_to_end};

@@ -3,9 +3,9 @@
 //! What owners read, they read through [`super::Reader`] from where they want. A commit of somebody who is no longer the owner is
 //! refused by the group's coordinator.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc as blocking;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -46,8 +47,13 @@ pub struct Committed {
     pub metadata: String,
 }
 
+/// Partitions that this process may commit for. The coordinator checks who is a member, not whose a partition is: a late commit of one that
+/// was given away would be accepted over the next owner's. Held while a commit is on its way, so that none is when a partition goes.
+type Ours = Arc<RwLock<HashSet<i32>>>;
+
 struct Context {
     changes: mpsc::UnboundedSender<Change>,
+    ours: Ours,
 }
 
 impl ClientContext for Context {}
@@ -55,11 +61,13 @@ impl ClientContext for Context {}
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
+        let losing = partitions(list);
         let (done, drained) = blocking::channel();
-        if self.changes.send(Change::Losing { partitions: partitions(list), done }).is_ok() {
+        if self.changes.send(Change::Losing { partitions: losing.clone(), done }).is_ok() {
             // Nothing is ever sent: the owners drop their ends.
             let _ = drained.recv_timeout(DRAIN);
         }
+        self.ours.write().unwrap_or_else(PoisonError::into_inner).retain(|partition| !losing.contains(partition));
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -69,7 +77,9 @@ impl ConsumerContext for Context {
                 if let Err(error) = consumer.pause(list) {
                     tracing::warn!(%error, "cannot pause an owned partition");
                 }
-                let _ = self.changes.send(Change::Gained(partitions(list)));
+                let gained = partitions(list);
+                self.ours.write().unwrap_or_else(PoisonError::into_inner).extend(&gained);
+                let _ = self.changes.send(Change::Gained(gained));
             }
             Rebalance::Revoke(_) => {}
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed; it is tried again"),
@@ -86,6 +96,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<i32> {
 /// Membership of a group. Dropping it leaves the group after the owners had their time to finish.
 pub struct Ownership {
     consumer: Arc<BaseConsumer<Context>>,
+    ours: Ours,
     topic: String,
     stop: CancellationToken,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
@@ -108,8 +119,9 @@ impl Ownership {
         config.set("partition.assignment.strategy", "cooperative-sticky").set("group.protocol", "classic");
         config.set("session.timeout.ms", session_timeout_ms.to_string());
         config.set("heartbeat.interval.ms", (session_timeout_ms / 4).to_string());
-        let consumer: Arc<BaseConsumer<Context>> =
-            Arc::new(config.create_with_context(Context { changes: sender.clone() })?);
+        let ours = Ours::default();
+        let context = Context { changes: sender.clone(), ours: Arc::clone(&ours) };
+        let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(context)?);
         consumer.subscribe(&[topic])?;
         let stop = CancellationToken::new();
         let (polled, stopped) = (Arc::clone(&consumer), stop.clone());
@@ -117,7 +129,7 @@ impl Ownership {
             .name(format!("group {group}"))
             .spawn(move || poll(&polled, &stopped, &sender))
             .map_err(|_| KafkaError::Canceled)?;
-        Ok((Self { consumer, topic: topic.to_owned(), stop, thread: Mutex::new(Some(thread)) }, changes))
+        Ok((Self { consumer, ours, topic: topic.to_owned(), stop, thread: Mutex::new(Some(thread)) }, changes))
     }
 
     /// What was committed for `partition`.
@@ -147,8 +159,12 @@ impl Ownership {
     /// # Errors
     /// If this process owns one of them no more, or the coordinator does not answer.
     pub async fn commit(&self, commits: HashMap<i32, (i64, String)>) -> Result<(), KafkaError> {
-        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let (consumer, topic, ours) = (Arc::clone(&self.consumer), self.topic.clone(), Arc::clone(&self.ours));
         let commit = move || {
+            let ours = ours.read().unwrap_or_else(PoisonError::into_inner);
+            if !commits.keys().all(|partition| ours.contains(partition)) {
+                return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownMemberId));
+            }
             let mut list = TopicPartitionList::new();
             for (partition, (offset, metadata)) in commits {
                 let mut element = list.add_partition(&topic, partition);

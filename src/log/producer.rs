@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -52,6 +52,12 @@ impl Future for Appending {
     }
 }
 
+/// How long to wait for room in the queue, and how often to look.
+const FULL_FOR: Duration = Duration::from_secs(30);
+const ROOM: Duration = Duration::from_millis(5);
+/// The largest record: a message to 100,000 members at one gateway is one of 2 MB.
+pub const MAX_RECORD_BYTES: usize = 4_000_000;
+
 /// An idempotent producer: `acks=all`, in order within a partition.
 #[derive(Clone)]
 pub struct Producer {
@@ -68,6 +74,7 @@ impl Producer {
         config.set("enable.idempotence", "true").set("acks", "all");
         // Every caller waits or answers `unavailable` long before this.
         config.set("message.timeout.ms", "30000").set("queue.buffering.max.kbytes", "262144");
+        config.set("message.max.bytes", MAX_RECORD_BYTES.to_string());
         if config.get("linger.ms").is_none() {
             config.set("linger.ms", "0");
         }
@@ -91,6 +98,26 @@ impl Producer {
             Ok(future) => Ok(Appending(future)),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(AppendError::Full),
             Err((source, _)) => Err(AppendError::Kafka { topic: topic.to_owned(), source }),
+        }
+    }
+
+    /// Starts to append, waiting for room while the queue is full.
+    ///
+    /// # Errors
+    /// As [`Producer::append`], but [`AppendError::Full`] only after 30 s.
+    pub async fn append_patiently(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Appending, AppendError> {
+        let deadline = Instant::now() + FULL_FOR;
+        loop {
+            match self.append(topic, partition, key, value) {
+                Err(AppendError::Full) if Instant::now() < deadline => tokio::time::sleep(ROOM).await,
+                done => return done,
+            }
         }
     }
 

@@ -73,6 +73,9 @@ const TOPICS: &[(&str, Partitions, &str, i64, bool)] = &[
     (DEAD_LETTERS, Partitions::One, "delete", 30 * DAY, true),
 ];
 
+/// [`super::producer::MAX_RECORD_BYTES`] with what a batch adds.
+const MAX_BATCH_BYTES: &str = "4194304";
+
 /// What all topics of an installation share.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
@@ -101,7 +104,7 @@ pub enum TopicsError {
         code: RDKafkaErrorCode,
     },
     /// The topic is not there.
-    #[error("topic `{topic}` is not there; `tidings admin topics` makes what is missing")]
+    #[error("topic `{topic}` is not there; `tidings admin setup` makes what is missing")]
     Missing {
         /// Which.
         topic: String,
@@ -146,6 +149,7 @@ pub async fn ensure(client: &ClientConfig, layout: Layout) -> Result<(), TopicsE
                 .set("retention.ms", retention)
                 .set("message.timestamp.type", stamp)
                 .set("min.insync.replicas", &min_insync)
+                .set("max.message.bytes", MAX_BATCH_BYTES)
                 .set("unclean.leader.election.enable", "false")
         })
         .collect();

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use crate::codec::records::StreamRecord;
 use crate::domain::Timestamp;
 use crate::log::journal::Accepted;
-use crate::log::{checkpoint_key, topics};
+use crate::log::{MAX_RECORD_BYTES, checkpoint_key, topics};
 
 /// An open transaction hides what follows it from every reader, so a dead publisher's is ended soon.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +46,7 @@ impl Transactions {
         config.set("transactional.id", transactional_id(journal, partition));
         config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
         config.set("message.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        config.set("message.max.bytes", MAX_RECORD_BYTES.to_string());
         config.set("linger.ms", "1").set("queue.buffering.max.messages", "20000");
         let opening = move || {
             let producer: BaseProducer = config.create()?;

@@ -86,9 +86,10 @@ async fn finish(owned: Vec<Owned>) {
 
 async fn own<A: Aggregate>(shared: Arc<Shared<A>>, partition: i32, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let worked = match Partition::open(Arc::clone(&shared), partition).await {
-            Ok(owner) => owner.run(&stop).await,
-            Err(error) => Err(error),
+        let worked = match stop.run_until_cancelled(Partition::open(Arc::clone(&shared), partition)).await {
+            Some(Ok(owner)) => owner.run(&stop).await,
+            Some(Err(error)) => Err(error),
+            None => return,
         };
         if let Err(error) = worked {
             let taken = error.is_taken();

@@ -16,6 +16,9 @@ use crate::domain::decision::{Decision, Done, Recorded};
 use crate::domain::{ErrorCode, EventId, Rejection, UserId};
 use crate::log::journal::{Class, Head};
 
+#[cfg(test)]
+mod tests;
+
 /// What is told to who waits.
 pub type Answer = Result<Done, Rejection>;
 
@@ -230,9 +233,11 @@ impl<A: Aggregate> Owner<A> {
 
     /// Decides a command. What it returns must be appended, in this order, and its report given to [`Owner::reported`].
     ///
+    /// `looked_up`: whether the view was asked for [`Aggregate::old_send`] of it. Without that a late retry would be taken for new.
+    ///
     /// # Errors
     /// If the event does not fit its schema, which is a defect.
-    pub fn decide(&mut self, command: Command<A>) -> Result<Option<Arc<JournalRecord>>, EncodeError> {
+    pub fn decide(&mut self, command: Command<A>, looked_up: bool) -> Result<Option<Arc<JournalRecord>>, EncodeError> {
         if command.offset <= self.head.cause_offset {
             // Never decided again. Its record has answered it, or there is none and nothing is promised.
             if !self.adopted.contains(&command.offset) {
@@ -250,6 +255,10 @@ impl<A: Aggregate> Owner<A> {
             return Ok(None);
         };
         hot.touched = self.clock;
+        if !looked_up && A::old_send(hot.state.as_ref(), &command.input).is_some() {
+            self.answer(command, Err(unavailable("whether it was sent before could not be looked up in time")));
+            return Ok(None);
+        }
         match A::decide(hot.state.as_ref(), &command.input) {
             Decision::Done(done) => self.answer(command, Ok(done)),
             Decision::Reject(rejection) if rejection.code.retryable() => self.answer(command, Err(rejection)),

@@ -49,7 +49,11 @@ impl Router {
     ///
     /// # Errors
     /// See [`RouteError`].
-    pub fn route<A: Aggregate>(&self, partition: i32, outcome: &Outcome<A>) -> Result<Vec<Appending>, RouteError> {
+    pub async fn route<A: Aggregate>(
+        &self,
+        partition: i32,
+        outcome: &Outcome<A>,
+    ) -> Result<Vec<Appending>, RouteError> {
         let mut stops = Vec::new();
         let mut offline = Vec::new();
         if let Audience::Known(roster, also) = &outcome.audience {
@@ -85,20 +89,22 @@ impl Router {
                 recipients: Bytes::from(stop.recipients),
                 reply,
             };
-            appending.push(self.deliver(stop.gateway.partition, &delivery)?);
+            let (value, key) = (self.codec.encode(&delivery)?, delivery.incarnation.as_bytes());
+            let to = (topics::DELIVERIES, stop.gateway.partition);
+            appending.push(self.producer.append_patiently(to.0, to.1, key, Some(&value)).await?);
         }
         if let Some(counted) = outcome.accepted.as_ref().filter(|counted| counted.record.seq > 0) {
             for user in offline.into_iter().filter(|user| *user != counted.record.actor) {
-                appending.extend(self.notify(user, &counted.record)?);
+                appending.extend(self.notify(user, &counted.record).await?);
             }
         }
         Ok(appending)
     }
 
-    /// Sends a signal to the members' gateways but not back to its actor. Nobody waits for it.
+    /// Sends a signal to the members' gateways but not back to its actor. Nobody waits for it, and it is the first thing to be dropped.
     ///
     /// # Errors
-    /// See [`RouteError`].
+    /// A defect only.
     pub fn signal(&self, signal: &Signal, members: &[UserId]) -> Result<(), RouteError> {
         let mut stops = Vec::new();
         for user in members.iter().filter(|user| **user != signal.actor) {
@@ -115,7 +121,8 @@ impl Router {
                 recipients: Bytes::from(stop.recipients),
                 reply: None,
             };
-            drop(self.deliver(stop.gateway.partition, &delivery)?);
+            let (value, key) = (self.codec.encode(&delivery)?, delivery.incarnation.as_bytes());
+            drop(self.producer.append(topics::DELIVERIES, stop.gateway.partition, key, Some(&value)));
         }
         Ok(())
     }
@@ -151,12 +158,7 @@ impl Router {
         reached
     }
 
-    fn deliver(&self, partition: i32, delivery: &Delivery) -> Result<Appending, RouteError> {
-        let value = self.codec.encode(delivery)?;
-        Ok(self.producer.append(topics::DELIVERIES, partition, delivery.incarnation.as_bytes(), Some(&value))?)
-    }
-
-    fn notify(&self, user: UserId, record: &JournalRecord) -> Result<Option<Appending>, RouteError> {
+    async fn notify(&self, user: UserId, record: &JournalRecord) -> Result<Option<Appending>, RouteError> {
         let Ok(conversation) = record.aggregate.parse::<ConversationId>() else { return Ok(None) };
         let notification = Notification {
             tenant: record.tenant,
@@ -172,7 +174,8 @@ impl Router {
         let key = user.to_string();
         let value = self.codec.encode(&notification)?;
         let partition = partition_of(key.as_bytes(), self.partitions);
-        Ok(Some(self.producer.append(topics::NOTIFICATIONS, partition, key.as_bytes(), Some(&value))?))
+        let key = key.as_bytes();
+        Ok(Some(self.producer.append_patiently(topics::NOTIFICATIONS, partition, key, Some(&value)).await?))
     }
 }
 

@@ -284,7 +284,7 @@ impl World {
             member.next += 1;
         }
         let offset = command.offset;
-        if let Some(record) = member.owner.decide(command).expect("encodes") {
+        if let Some(record) = member.owner.decide(command, true).expect("encodes") {
             if self.mutation == Mutation::AnswerEarly {
                 let done = Done { position: record.position, seq: 0, at: record.at, duplicate: false };
                 let answer = record.rejection.clone().map_or(Ok(done), Err);

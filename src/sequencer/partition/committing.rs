@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{PartitionError, Shared};
+use super::shared::{PartitionError, Shared, is_taken};
 use super::{LOOK, Partition, SWEEP};
 use crate::domain::EventId;
 use crate::log::Appending;
@@ -45,18 +44,16 @@ pub fn committed_head(metadata: &str) -> Option<Head> {
     serde_json::from_str::<Metadata>(metadata).ok().map(|metadata| metadata.head())
 }
 
-/// What came back.
-pub enum Beside {
-    /// Everything before this offset is committed.
-    Committed(i64),
-    /// Where the journal ended, and how far the view was; none if it is away.
-    Looked(i64, Option<i64>),
+/// Where the journal ended, and how far the view was; none if it is away.
+pub struct Looked {
+    end: i64,
+    view: Option<i64>,
 }
 
 impl<A: Aggregate> Partition<A> {
     pub(super) fn tick(&mut self) -> Result<(), PartitionError> {
         self.settle_delivered()?;
-        if !self.looking && self.looked.elapsed() >= LOOK {
+        if self.looking.is_none() && self.looked.elapsed() >= LOOK {
             self.start_look();
         }
         if self.swept.elapsed() >= SWEEP {
@@ -66,35 +63,25 @@ impl<A: Aggregate> Partition<A> {
         self.start_commit()
     }
 
-    pub(super) async fn came_back(&mut self, beside: Beside) -> Result<(), PartitionError> {
-        match beside {
-            Beside::Committed(offset) => {
-                self.committing = false;
-                self.committed = offset;
-                self.owner.committed(offset);
-            }
-            Beside::Looked(end, view) => {
-                (self.looking, self.looked) = (false, std::time::Instant::now());
-                // What is in flight may be what is there.
-                if self.owner.in_flight() == 0 && end > self.owner.head().next_offset {
-                    self.read_hole().await?;
-                }
-                if let Some(view) = view {
-                    self.owner.view_reached(view.min(self.owner.head().next_offset));
-                }
-            }
-        }
-        Ok(())
+    fn start_look(&mut self) {
+        let (shared, partition) = (Arc::clone(&self.shared), self.partition);
+        self.looking = Some(Box::pin(async move {
+            let end = shared.journal.ends(partition).await?.high;
+            let view = view_head(&shared, partition).await;
+            Ok(Looked { end, view: view.map(|head| head.next_offset) })
+        }));
     }
 
-    fn start_look(&mut self) {
-        self.looking = true;
-        let (shared, partition) = (Arc::clone(&self.shared), self.partition);
-        self.beside.push(Box::pin(async move {
-            let end = shared.journal.ends(partition).await?.high;
-            let view = shared.surroundings.view_head(partition).await.ok();
-            Ok(Beside::Looked(end, view.map(|head| head.next_offset)))
-        }));
+    pub(super) async fn looked(&mut self, Looked { end, view }: Looked) -> Result<(), PartitionError> {
+        self.looked = std::time::Instant::now();
+        // What is in flight may be what is there.
+        if self.owner.in_flight() == 0 && end > self.owner.head().next_offset {
+            self.read_hole().await?;
+        }
+        if let Some(view) = view {
+            self.owner.view_reached(view.min(self.owner.head().next_offset));
+        }
+        Ok(())
     }
 
     pub(super) fn send_marks(&mut self) -> Result<Vec<Appending>, PartitionError> {
@@ -113,7 +100,7 @@ impl<A: Aggregate> Partition<A> {
     /// Marks first, so that no gateway believes less to be covered than what the next owner starts from. One commit at a time, or an older
     /// one could overtake.
     pub(super) fn start_commit(&mut self) -> Result<(), PartitionError> {
-        if self.committing {
+        if self.committing.is_some() {
             return Ok(());
         }
         let marks = self.send_marks()?;
@@ -124,15 +111,14 @@ impl<A: Aggregate> Partition<A> {
         };
         let (offset, head) = self.progress.point(undecided);
         if offset > self.committed {
-            self.committing = true;
             let (shared, partition) = (Arc::clone(&self.shared), self.partition);
             let metadata = Metadata::new(self.mark.term, head);
-            self.beside.push(Box::pin(async move {
+            self.committing = Some(Box::pin(async move {
                 for appending in marks {
                     appending.await?;
                 }
                 commit(&shared, partition, offset, &metadata).await?;
-                Ok(Beside::Committed(offset))
+                Ok(offset)
             }));
         }
         Ok(())
@@ -140,22 +126,40 @@ impl<A: Aggregate> Partition<A> {
 
     /// Commits all that is done.
     pub(super) async fn finish_commits(&mut self) -> Result<(), PartitionError> {
-        self.await_beside().await?;
-        self.start_commit()?;
-        self.await_beside().await
-    }
-
-    async fn await_beside(&mut self) -> Result<(), PartitionError> {
-        while let Some(beside) = self.beside.next().await {
-            self.came_back(beside?).await?;
+        for _ in 0..2 {
+            if let Some(committing) = self.committing.take() {
+                let committed = committing.await;
+                self.committed(committed)?;
+            }
+            self.start_commit()?;
         }
-        Ok(())
+        match self.committing.take() {
+            Some(committing) => committing.await.map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// Waits for a commit that has begun, whatever becomes of it: one that came after the next owner's first would take its term back.
-    pub(super) async fn end_beside(&mut self) {
-        while self.beside.next().await.is_some() {}
+    pub(super) fn committed(&mut self, committed: Result<i64, PartitionError>) -> Result<(), PartitionError> {
+        match committed {
+            Ok(offset) => {
+                self.committed = offset;
+                self.owner.committed(offset);
+                Ok(())
+            }
+            // What is not committed yet is only done again. The next tick tries; if the partition is another's, the group says so.
+            Err(PartitionError::Commit(error)) if !is_taken(&error) => {
+                tracing::warn!(journal = A::JOURNAL, partition = self.partition, %error, "cannot commit now");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// How far the view is; none if it does not say so in time.
+pub async fn view_head<A: Aggregate>(shared: &Shared<A>, partition: i32) -> Option<Head> {
+    let asked = shared.surroundings.view_head(partition);
+    tokio::time::timeout(shared.options.load_timeout, asked).await.ok()?.ok()
 }
 
 async fn commit<A: Aggregate>(

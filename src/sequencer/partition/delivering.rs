@@ -1,11 +1,11 @@
 //! Sending on what is settled, and what nobody waits for.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use futures_util::FutureExt;
 
 use super::shared::PartitionError;
-use super::{Delivering, Partition, SIGNAL_MAX_AGE_MS, SIGNAL_MAX_MEMBERS};
+use super::{Delivering, MAX_OUTSTANDING, Partition, SIGNAL_MAX_AGE_MS, SIGNAL_MAX_MEMBERS};
 use crate::codec::records::{DeadLetter, Signal};
 use crate::domain::Timestamp;
 use crate::log::{Fetched, topics};
@@ -17,11 +17,15 @@ impl<A: Aggregate> Partition<A> {
     pub(super) async fn deliver(&mut self) -> Result<(), PartitionError> {
         self.held.extend(self.owner.take_outcomes());
         while let Some(outcome) = self.held.front() {
+            if self.outstanding >= MAX_OUTSTANDING {
+                break;
+            }
             if matches!(outcome.audience, Audience::Unknown) && !self.find_audience().await? {
                 break;
             }
             let Some(outcome) = self.held.pop_front() else { break };
-            let appending = self.shared.router.route(self.partition, &outcome)?.into();
+            let appending: VecDeque<_> = self.shared.router.route(self.partition, &outcome).await?.into();
+            self.outstanding += appending.len();
             self.delivering.push_back(Delivering {
                 command_offset: outcome.command_offset,
                 head: outcome.head,
@@ -52,11 +56,18 @@ impl<A: Aggregate> Partition<A> {
         Ok(found)
     }
 
+    /// So many of the oldest appends are durable.
+    pub(super) fn delivered(&mut self, appends: usize) -> Result<(), PartitionError> {
+        self.outstanding -= appends;
+        self.settle_delivered()
+    }
+
     pub(super) fn settle_delivered(&mut self) -> Result<(), PartitionError> {
         while let Some(delivering) = self.delivering.front_mut() {
             while let Some(result) = delivering.appending.front_mut().and_then(FutureExt::now_or_never) {
                 result?;
                 delivering.appending.pop_front();
+                self.outstanding -= 1;
             }
             if !delivering.appending.is_empty() {
                 break;

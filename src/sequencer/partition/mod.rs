@@ -8,9 +8,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,13 +22,15 @@ use crate::domain::{Timestamp, UserId};
 use crate::log::journal::{self, Head};
 use crate::log::{AppendError, Appending, Fetched, ReadError, Records};
 
-use committing::{Beside, take_term};
+use committing::{Looked, take_term, view_head};
 
 pub use committing::committed_head;
 pub use shared::{Loaded, Options, PartitionError, Shared, Surroundings};
 
 /// The most appends in flight in a partition: what a lost batch costs to do again.
 const MAX_IN_FLIGHT: usize = 2_000;
+/// The most appends to gateways and notifications that are not known to be durable: a message to a large group makes thousands.
+const MAX_OUTSTANDING: usize = 10_000;
 /// After a load failed, how long cold aggregates are answered `unavailable` at once.
 const BREAKER: Duration = Duration::from_millis(500);
 /// How often an idle owner looks whether somebody else wrote to its journal.
@@ -61,11 +62,13 @@ pub struct Partition<A: Aggregate> {
     held: VecDeque<Outcome<A>>,
     /// Sent, and not known to be durable.
     delivering: VecDeque<Delivering>,
+    /// Appends in there.
+    outstanding: usize,
     progress: Progress,
     committed: i64,
-    beside: FuturesUnordered<BoxFuture<'static, Result<Beside, PartitionError>>>,
-    committing: bool,
-    looking: bool,
+    /// Goes on beside the work: what is being committed, and a look at the journal's end and the view.
+    committing: Option<BoxFuture<'static, Result<i64, PartitionError>>>,
+    looking: Option<BoxFuture<'static, Result<Looked, PartitionError>>>,
     mark: Mark,
     broken_until: Option<Instant>,
     looked: Instant,
@@ -84,11 +87,11 @@ impl<A: Aggregate> Partition<A> {
         let (offset, head, term) = take_term(&shared, partition).await?;
         shared.router.sessions.read_to_end_now().await.map_err(|error| PartitionError::Sessions(error.into()))?;
         let sessions_from = shared.router.sessions.offset();
-        let start = match shared.surroundings.view_head(partition).await {
-            Ok(view) if view.next_offset < head.next_offset => view,
-            Ok(_) => head,
-            Err(error) => {
-                tracing::warn!(journal = A::JOURNAL, partition, %error, "the view is away; cold aggregates are unavailable");
+        let start = match view_head(&shared, partition).await {
+            Some(view) if view.next_offset < head.next_offset => view,
+            Some(_) => head,
+            None => {
+                tracing::warn!(journal = A::JOURNAL, partition, "the view is away; cold aggregates are unavailable");
                 head
             }
         };
@@ -121,11 +124,11 @@ impl<A: Aggregate> Partition<A> {
             reports: VecDeque::new(),
             held: VecDeque::new(),
             delivering: VecDeque::new(),
+            outstanding: 0,
             progress: Progress::new(offset, head),
             committed: offset,
-            beside: FuturesUnordered::new(),
-            committing: false,
-            looking: false,
+            committing: None,
+            looking: None,
             mark,
             broken_until: None,
             looked: now,
@@ -147,7 +150,10 @@ impl<A: Aggregate> Partition<A> {
     /// See [`PartitionError`].
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), PartitionError> {
         let worked = self.work_until(stop).await;
-        self.end_beside().await;
+        // Whatever becomes of it: one that came after the next owner's first commit would take its term back.
+        if let Some(committing) = self.committing.take() {
+            drop(committing.await);
+        }
         worked
     }
 
@@ -158,13 +164,16 @@ impl<A: Aggregate> Partition<A> {
         let mut arrivals = sessions.new_sessions();
         loop {
             self.deliver().await?;
-            let idle = self.owner.in_flight() < MAX_IN_FLIGHT;
+            let crowded = self.outstanding >= MAX_OUTSTANDING;
+            let idle = self.owner.in_flight() < MAX_IN_FLIGHT && !crowded;
             let batch = self.shared.options.batch_commands;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 report = next_report(&mut self.reports), if !self.reports.is_empty() => drop(self.report(report).await?),
-                Some(beside) = self.beside.next() => self.came_back(beside?).await?,
+                committed = done(&mut self.committing) => self.committed(committed)?,
+                looked = done(&mut self.looking) => self.looked(looked?).await?,
+                delivered = next_delivered(&mut self.delivering), if crowded => self.delivered(delivered?)?,
                 _ = ticks.tick() => self.tick()?,
                 Ok(()) = arrivals.changed() => drop(self.send_marks()?),
                 fetched = self.commands.next(batch), if idle => self.take(fetched?).await?,
@@ -181,11 +190,10 @@ impl<A: Aggregate> Partition<A> {
             self.report(report).await?;
             self.deliver().await?;
         }
-        while let Some(delivering) = self.delivering.front_mut() {
-            for appending in delivering.appending.drain(..) {
-                appending.await?;
-            }
-            self.settle_delivered()?;
+        while !self.delivering.is_empty() {
+            let delivered = next_delivered(&mut self.delivering).await?;
+            self.delivered(delivered)?;
+            self.deliver().await?;
         }
         self.finish_commits().await
     }
@@ -215,36 +223,38 @@ impl<A: Aggregate> Partition<A> {
     async fn work(&mut self) -> Result<(), PartitionError> {
         while !self.todo.is_empty() && self.owner.in_flight() < MAX_IN_FLIGHT {
             let batch = self.todo.len().min(self.shared.options.batch_commands);
-            if self.warm_batch(batch).await? == Chain::Mended {
-                // Older commands have come back to the front.
-                continue;
-            }
+            // None: older commands have come back to the front.
+            let Some(looked_up) = self.warm_batch(batch).await? else { continue };
             for _ in 0..batch {
                 let Some(next) = self.todo.pop_front() else { break };
                 match next {
                     Again::Skip(offset) => self.owner.skip(offset),
-                    Again::Decide(command) => self.decide(command).await?,
+                    Again::Decide(command) => self.decide(command, &looked_up).await?,
                 }
             }
         }
         Ok(())
     }
 
-    async fn decide(&mut self, mut command: Command<A>) -> Result<(), PartitionError> {
+    async fn decide(&mut self, mut command: Command<A>, looked_up: &Sends<A>) -> Result<(), PartitionError> {
         let exists = self.owner.state(command.aggregate).is_some();
         self.shared.surroundings.prepare(exists, &mut command).await.map_err(PartitionError::Prepare)?;
         metrics::counter!("tidings_commands_total", "topic" => A::COMMANDS).increment(1);
-        if let Some(record) = self.owner.decide(command)? {
+        let old = A::old_send(self.owner.state(command.aggregate), &command.input);
+        let looked_up = old.is_none_or(|(user, client_id)| looked_up.contains(&(user, command.aggregate, client_id)));
+        if let Some(record) = self.owner.decide(command, looked_up)? {
             let value = self.shared.codec.encode(&*record)?;
             let key = record.aggregate.as_bytes();
-            self.reports.push_back(self.shared.producer.append(A::JOURNAL, self.partition, key, Some(&value))?);
+            let appending = self.shared.producer.append_patiently(A::JOURNAL, self.partition, key, Some(&value));
+            self.reports.push_back(appending.await?);
         }
         Ok(())
     }
 
-    async fn warm_batch(&mut self, batch: usize) -> Result<Chain, PartitionError> {
+    /// Brings into memory what the next commands need. The client ids that were looked up with it; none if older commands came back.
+    async fn warm_batch(&mut self, batch: usize) -> Result<Option<Sends<A>>, PartitionError> {
         let mut ids = HashSet::new();
-        let mut sends = Vec::new();
+        let mut sends = HashSet::new();
         for again in self.todo.iter().take(batch) {
             let Again::Decide(command) = again else { continue };
             if !self.owner.is_hot(command.aggregate) {
@@ -252,16 +262,24 @@ impl<A: Aggregate> Partition<A> {
             }
             if let Some((user, client_id)) = A::old_send(self.owner.state(command.aggregate), &command.input) {
                 ids.insert(command.aggregate);
-                sends.push((user, command.aggregate, client_id));
+                sends.insert((user, command.aggregate, client_id));
             }
         }
-        self.warm(&ids.into_iter().collect::<Vec<_>>(), &sends).await
+        let asked: Vec<_> = sends.iter().copied().collect();
+        Ok(match self.warm(&ids.into_iter().collect::<Vec<_>>(), &asked).await? {
+            Warmed::Loaded => Some(sends),
+            Warmed::Not => Some(HashSet::new()),
+            Warmed::Mended => None,
+        })
     }
 
     /// Brings states into memory, if the view can give them in time.
-    async fn warm(&mut self, ids: &[A::Id], sends: &[(UserId, A::Id, Uuid)]) -> Result<Chain, PartitionError> {
-        if ids.is_empty() || self.broken_until.is_some_and(|until| Instant::now() < until) {
-            return Ok(Chain::Whole);
+    async fn warm(&mut self, ids: &[A::Id], sends: &[(UserId, A::Id, Uuid)]) -> Result<Warmed, PartitionError> {
+        if ids.is_empty() {
+            return Ok(Warmed::Loaded);
+        }
+        if self.broken_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(Warmed::Not);
         }
         let recent_since = self.now.plus(-2 * RECENT_SENDS_MS);
         let load = self.shared.surroundings.load(self.partition, ids, sends, recent_since);
@@ -280,18 +298,18 @@ impl<A: Aggregate> Partition<A> {
                     "cannot load from the view"
                 );
                 self.broken_until = Some(Instant::now() + BREAKER);
-                return Ok(Chain::Whole);
+                return Ok(Warmed::Not);
             }
         };
         // The projector may have applied what our own reports have not told us yet.
-        let mut chain = Chain::Whole;
+        let mut warmed = Warmed::Loaded;
         while loaded.head.next_offset > self.owner.head().next_offset {
             if self.reports.is_empty() {
                 self.read_hole().await?;
             } else {
                 let report = next_report(&mut self.reports).await;
                 if self.report(report).await? == Chain::Mended {
-                    chain = Chain::Mended;
+                    warmed = Warmed::Mended;
                 }
             }
         }
@@ -308,7 +326,7 @@ impl<A: Aggregate> Partition<A> {
             }
         }
         self.owner.view_reached(view);
-        Ok(chain)
+        Ok(warmed)
     }
 
     async fn report(&mut self, report: Result<i64, AppendError>) -> Result<Chain, PartitionError> {
@@ -364,6 +382,19 @@ impl<A: Aggregate> Partition<A> {
     }
 }
 
+/// Client ids, with who sent them where.
+type Sends<A> = HashSet<(UserId, <A as Aggregate>::Id, Uuid)>;
+
+/// What a try to load came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Warmed {
+    Loaded,
+    /// The view is away or slow.
+    Not,
+    /// Loaded, and meanwhile the chain was mended.
+    Mended,
+}
+
 /// Whether the chain in flight is still the one that was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chain {
@@ -376,6 +407,23 @@ async fn next_report(reports: &mut VecDeque<Appending>) -> Result<i64, AppendErr
     let report = report.await;
     reports.pop_front();
     report.map(|appended| appended.offset)
+}
+
+/// Waits for the oldest outstanding append. How many are durable now: one, or none where nothing had to be appended.
+async fn next_delivered(delivering: &mut VecDeque<Delivering>) -> Result<usize, AppendError> {
+    let Some(front) = delivering.front_mut() else { return std::future::pending().await };
+    let Some(appending) = front.appending.front_mut() else { return Ok(0) };
+    appending.await?;
+    front.appending.pop_front();
+    Ok(1)
+}
+
+/// The result of what goes on beside, if something does.
+async fn done<T>(beside: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(going_on) = beside else { return std::future::pending().await };
+    let result = going_on.await;
+    *beside = None;
+    result
 }
 
 async fn next_signals(signals: &mut Option<Records>) -> Result<Vec<Fetched>, ReadError> {

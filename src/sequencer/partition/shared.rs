@@ -126,13 +126,14 @@ pub enum PartitionError {
 }
 
 impl PartitionError {
-    /// Whether the group says that the partition is another's: after a stop of this process, or a rebalance while a commit was on its way.
+    /// Whether the group has given the partition to another.
     pub fn is_taken(&self) -> bool {
-        use rdkafka::error::RDKafkaErrorCode as Code;
-        let Self::Commit(error) = self else { return false };
-        matches!(
-            error.rdkafka_error_code(),
-            Some(Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress | Code::FencedInstanceId)
-        )
+        matches!(self, Self::Commit(error) if is_taken(error))
     }
+}
+
+/// Whether this process is no member of the group any more: it was silent for too long.
+pub fn is_taken(error: &rdkafka::error::KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::UnknownMemberId | Code::FencedInstanceId))
 }

@@ -1,0 +1,78 @@
+//! Rules of the owner that the simulation, whose aggregate is simpler, does not see.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use uuid::{NoContext, Uuid};
+
+use super::*;
+use crate::domain::conversation::{self, CreateConversation, SendMessage};
+use crate::domain::decision::Decision;
+use crate::domain::policy::ConversationKind;
+use crate::domain::{CommandId, ConversationId, TenantId, Timestamp};
+use crate::sequencer::conversations::{Conversations, RECENT_SENDS_MS};
+
+const LIMITS: OwnerLimits = OwnerLimits { tail_bytes: usize::MAX, hot: 10, crowd: 256 };
+
+struct Scene {
+    tenant: TenantId,
+    conversation: ConversationId,
+    ada: UserId,
+    now: Timestamp,
+}
+
+impl Scene {
+    fn input(&self, command: conversation::Command) -> conversation::Input {
+        let Self { tenant, conversation, ada, now } = *self;
+        conversation::Input { tenant, conversation, actor: ada, at: now, command }
+    }
+
+    fn send(&self, offset: i64, age_ms: i64) -> Command<Conversations> {
+        let made = std::time::Duration::from_millis((self.now.0 - age_ms).unsigned_abs());
+        let made = uuid::Timestamp::from_unix(NoContext, made.as_secs(), made.subsec_nanos());
+        let client_id = Uuid::new_v7(made);
+        let text = Some("sealed".into());
+        let send = SendMessage { client_id, text, reply_to: None, thread: None, mentions: vec![] };
+        Command {
+            offset,
+            at: self.now,
+            id: CommandId::generate(),
+            tenant: self.tenant,
+            aggregate: self.conversation,
+            actor: self.ada,
+            reply_to: None,
+            traceparent: None,
+            input: self.input(conversation::Command::Send(send)),
+        }
+    }
+}
+
+#[test]
+fn a_late_retry_is_never_decided_without_a_look_at_what_was_sent() {
+    let (ada, bob) = (UserId::generate(), UserId::generate());
+    let scene = Scene {
+        tenant: TenantId::generate(),
+        conversation: ConversationId::direct(ada, bob),
+        ada,
+        now: Timestamp::now(),
+    };
+    let create = CreateConversation {
+        kind: ConversationKind::Direct,
+        members: vec![bob],
+        name: None,
+        client_id: Uuid::now_v7(),
+    };
+    let input = scene.input(conversation::Command::Create(create));
+    let Decision::Record(created) = Conversations::decide(None, &input) else { panic!("it is created") };
+    let mut state = None;
+    Conversations::evolve(&mut state, scene.conversation, scene.tenant, &created);
+    let mut owner = Owner::<Conversations>::new(Codec::builtin(), 0, Head::default(), LIMITS);
+    owner.warm(scene.conversation, state, 0);
+
+    assert!(owner.decide(scene.send(1, 0), false).unwrap().is_some(), "a new one needs no look");
+    assert!(owner.decide(scene.send(2, 2 * RECENT_SENDS_MS), true).unwrap().is_some(), "looked up, and not found");
+    assert!(owner.decide(scene.send(3, 2 * RECENT_SENDS_MS), false).unwrap().is_none(), "nobody knows");
+    owner.reported(0).unwrap();
+    owner.reported(1).unwrap();
+    let answers: Vec<_> = owner.take_outcomes().into_iter().map(|outcome| outcome.command_offset).collect();
+    assert_eq!(answers, [1, 2, 3]);
+}
