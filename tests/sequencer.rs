@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use tidings::codec::Codec;
-use tidings::codec::records::{ConversationCommand, ConversationEvent, Delivery, GatewayClaim, ReplyTo, Session};
+use tidings::codec::records::{
+    ConversationCommand, ConversationEvent, Delivery, GatewayClaim, Notification, ReplyTo, Session,
+};
 use tidings::dev::{Parts, PartsOptions};
 use tidings::domain::conversation::{Command, CreateConversation, SendMessage};
 use tidings::domain::policy::ConversationKind;
@@ -191,5 +193,64 @@ async fn commands_become_deliveries_also_across_a_takeover() {
     assert_eq!(positions, (1..=61).collect::<Vec<_>>());
     second.stop.cancel();
     second.task.await.expect("ends").expect("orderly");
+    parts.stop().await;
+}
+
+/// With a queue that holds less than one message makes, so that routing has to wait for room again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_into_a_large_group_notifies_everybody_once() {
+    const MEMBERS: usize = 900;
+    const SENDS: usize = 10;
+    let data = tempfile::tempdir().expect("a directory");
+    let parts = Parts::start(PartsOptions::new(data.path().join("parts"))).await.expect("parts");
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", parts.kafka());
+    let layout = topics::Layout { partitions: PARTITIONS, delivery_partitions: 1, replication: 1, min_insync: 1 };
+    topics::ensure(&client, layout).await.expect("topics");
+    let producer = Producer::new(&client).expect("a producer");
+    let (tenant, ada) = (TenantId::generate(), UserId::generate());
+    let client_id = Uuid::now_v7();
+    let conversation = ConversationId::group(ada, client_id);
+    let create = CreateConversation {
+        kind: ConversationKind::Group,
+        members: (0..MEMBERS).map(|_| UserId::generate()).collect(),
+        name: None,
+        client_id,
+    };
+    let send = |_| {
+        let text = Some("sealed".into());
+        Command::Send(SendMessage { client_id: Uuid::now_v7(), text, reply_to: None, thread: None, mentions: vec![] })
+    };
+    for command in std::iter::once(Command::Create(create)).chain((0..SENDS).map(send)) {
+        let record = ConversationCommand::new(tenant, conversation, ada, command);
+        let (key, value) = (conversation.to_string(), Codec::builtin().encode(&record).expect("encodes"));
+        let partition = partition_of(key.as_bytes(), PARTITIONS);
+        let appending = producer.append(topics::CONVERSATION_COMMANDS, partition, key.as_bytes(), Some(&value));
+        appending.expect("queued").await.expect("appended");
+    }
+    let mut narrow = client.clone();
+    narrow.set("queue.buffering.max.messages", "500");
+    let sequencer = sequencer(&narrow).await;
+    let mut told = HashMap::new();
+    let reader = Reader::new(&client, topics::NOTIFICATIONS).expect("a reader");
+    let mut partitions = Vec::new();
+    for partition in 0..PARTITIONS {
+        partitions.push(reader.read(partition, 0).await.expect("reads"));
+    }
+    let everybody = async {
+        while told.values().sum::<usize>() < MEMBERS * SENDS {
+            let reading = partitions.iter_mut().map(|records| Box::pin(records.next(1_000)));
+            for fetched in futures_util::future::select_all(reading).await.0.expect("reads") {
+                let value = fetched.value.expect("a value");
+                let notification: Notification = Codec::builtin().decode(&value).expect("decodes");
+                *told.entry((notification.user, notification.seq)).or_insert(0_usize) += 1;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), everybody).await.is_ok();
+    assert!(in_time, "{} were notified", told.len());
+    assert_eq!(told.len(), MEMBERS * SENDS, "nobody twice");
+    sequencer.stop.cancel();
+    sequencer.task.await.expect("ends").expect("orderly");
     parts.stop().await;
 }
