@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,7 +20,7 @@ use crate::ws::{Endpoint, Ws};
 /// Accounts are made by so many at a time.
 const PROVISIONERS: usize = 16;
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Account {
     user: String,
     token: String,
@@ -29,10 +31,14 @@ pub struct Tidings {
     http: String,
     key: String,
     accounts: RefCell<BTreeMap<usize, Account>>,
+    /// Where accounts are kept between runs.
+    kept: PathBuf,
 }
 
 impl Tidings {
     pub fn new(settings: Settings) -> Result<Self> {
+        let kept = settings.state.join("tidings-accounts.json");
+        let accounts = std::fs::read(&kept).ok().map(|text| serde_json::from_slice(&text)).transpose()?;
         Ok(Tidings {
             endpoint: Endpoint {
                 addr: settings.addr,
@@ -42,7 +48,8 @@ impl Tidings {
             },
             http: format!("http://{}", settings.addr),
             key: std::env::var("TIDINGS_API_KEY").context("TIDINGS_API_KEY is not set")?,
-            accounts: RefCell::default(),
+            accounts: RefCell::new(accounts.unwrap_or_default()),
+            kept,
         })
     }
 
@@ -101,7 +108,10 @@ impl Driver for Tidings {
                 workers.into_iter().map(|worker| worker.join().expect("does not panic")).collect();
             Ok(made?.into_iter().flatten().collect())
         });
-        self.accounts.borrow_mut().extend(made?);
+        if !missing.is_empty() {
+            self.accounts.borrow_mut().extend(made?);
+            std::fs::write(&self.kept, serde_json::to_vec(&*self.accounts.borrow())?)?;
+        }
         Ok(())
     }
 
