@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -66,13 +66,13 @@ pub enum Command {
 /// Flags of `tidings dev`.
 #[derive(Debug, Args)]
 pub struct DevArgs {
-    /// Where the gateway listens
-    #[arg(long)]
+    /// Where the gateway listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
-    /// Where data is kept between starts
-    #[arg(long)]
+    /// Where data is kept between starts [default: .tidings]
+    #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Wipe the data first
+    /// Wipe what Kafka and Postgres hold first; the keys, and with them the ids of users, are kept
     #[arg(long)]
     pub fresh: bool,
     /// Everything else
@@ -155,35 +155,37 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn roles(settings: &Settings, roles: Roles) -> anyhow::Result<()> {
+    let shutdown = interrupted();
     let config = settings.load()?;
     let listener = listener::bind(config.gateway.listen).await?;
-    let installation = Installation::open(config).await?;
-    let shutdown = CancellationToken::new();
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        terminated().await;
-        tracing::info!("stopping");
-        stop.cancel();
-    });
+    let Some(installation) = shutdown.run_until_cancelled(Installation::open(config)).await else { return Ok(()) };
+    let installation = installation?;
     assemble::run(installation, roles, listener, assemble::metrics()?, Arc::default(), shutdown).await
 }
 
-/// Resolves when somebody wants this process to end in order: Ctrl-C or SIGTERM.
-pub async fn terminated() {
+/// Cancelled when somebody wants this process to end in order: Ctrl-C, SIGTERM, or a terminal that is closed. Heard from the first call on.
+pub fn interrupted() -> CancellationToken {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+    static INTERRUPTED: OnceLock<CancellationToken> = OnceLock::new();
+    INTERRUPTED
+        .get_or_init(|| {
+            let token = CancellationToken::new();
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                match signal(kind) {
+                    Ok(mut signals) => {
+                        let token = token.clone();
+                        tokio::spawn(async move {
+                            signals.recv().await;
+                            tracing::info!("stopping");
+                            token.cancel();
+                        });
+                    }
+                    Err(error) => tracing::warn!(%error, ?kind, "cannot hear a signal"),
+                }
             }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot hear SIGTERM");
-            // As good as never where signals do not work at all.
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
+            token
+        })
+        .clone()
 }
 
 async fn admin(command: AdminCommand) -> anyhow::Result<()> {

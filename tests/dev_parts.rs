@@ -32,8 +32,10 @@ async fn what_is_stored_outlives_stops_and_kills() {
     let refused = Parts::start(options(dir.path())).await.err().expect("a second start is refused");
     assert!(matches!(&refused, DevError::Busy { pid: Some(pid), .. } if *pid == std::process::id()), "{refused}");
 
+    let address = parts.kafka().to_owned();
     parts.stop().await;
     let parts = Parts::start(options(dir.path())).await.expect("the parts start again");
+    assert_eq!(parts.kafka(), address, "Kafka finds itself where it was, or it could not end what it had begun");
     assert_eq!(stored(&parts).await, ["before the stop"]);
 
     parts.kill_kafka().await;

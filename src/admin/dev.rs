@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::{self, Health, Installation, Roles};
-use crate::cli::{DevArgs, terminated};
+use crate::cli::{DevArgs, interrupted};
 use crate::config::Config;
 use crate::crypto;
 use crate::dev::{Parts, PartsOptions, Printer, Progress};
@@ -17,6 +17,9 @@ use crate::gateway::auth::tokens;
 use crate::gateway::listener;
 
 const TENANT: &str = "dev";
+/// For sockets to be closed and commands to be answered; and where a part has died, so that nothing can be answered any more.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+const DIE_WITHIN: Duration = Duration::from_secs(3);
 /// Longer than everything takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// What keeps it from starting, or what ended it.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    let interrupted = interrupted();
     let mut settings = args.settings.clone();
     if let Some(listen) = args.listen {
         settings.set.push(("gateway.listen".into(), listen.to_string()));
@@ -33,6 +37,9 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         settings.set.push(("dev.data".into(), data.display().to_string()));
     }
     let first = Config::load(settings.config.as_deref(), &settings.set)?;
+    if let Some(key) = given_key() {
+        super::tenants::check(&key)?;
+    }
     // Before anything is started: it is the most frequent reason not to.
     let listener = listener::bind(first.gateway.listen).await?;
     let address = listener.local_addr()?;
@@ -42,10 +49,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     options.quick = first.dev.quick_kafka;
     options.progress = progress.clone();
     let stopping = CancellationToken::new();
-    let parts = tokio::select! {
-        parts = Parts::start(options) => parts?,
-        () = terminated() => return Ok(()),
-    };
+    let Some(parts) = interrupted.run_until_cancelled(Parts::start(options)).await else { return Ok(()) };
+    let parts = parts?;
     let result = serve(&first, &settings, &parts, listener, address, &*progress, stopping.clone()).await;
     stopping.cancel();
     parts.stop().await;
@@ -80,42 +85,57 @@ async fn serve(
             settings.set.push((name.to_owned(), value));
         }
     }
-    let installation = Installation::open(settings.load()?).await?;
-    installation.setup().await?;
-    let key = super::tenants::create(&installation.store, TENANT, Some(keys.api)).await?;
+    let interrupted = interrupted();
+    let preparing = async {
+        let installation = Installation::open(settings.load()?).await?;
+        installation.setup().await.context(
+            "cannot make topics and tables; if settings were changed since the last start, `--fresh` starts anew",
+        )?;
+        let key = super::tenants::create(&installation.store, TENANT, Some(keys.api)).await?;
+        anyhow::Ok((installation, key))
+    };
+    let Some(prepared) = interrupted.run_until_cancelled(preparing).await else { return Ok(()) };
+    let (installation, key) = prepared?;
     progress.doing("tidings", "starting the roles");
     let health = Arc::new(Health::default());
     let roles =
         assemble::run(installation, Roles::ALL, listener, assemble::metrics()?, Arc::clone(&health), stopping.clone());
     let mut roles = tokio::spawn(roles);
-    let people = people(address, &key, &health);
-    let people = tokio::select! {
-        people = people => people?,
+    let begun = tokio::select! {
+        people = people(address, &key, &health) => {
+            let people = people?;
+            progress.done("tidings", &format!("listens on http://{address}"));
+            welcome(address, &key, &people)
+        }
         ended = &mut roles => return ended?.and(Err(anyhow::anyhow!("the roles ended at their start"))),
         died = parts.child_died() => anyhow::bail!("{died}"),
-        () = terminated() => {
-            stopping.cancel();
-            return roles.await?;
-        }
+        () = interrupted.cancelled() => Ok(()),
     };
-    progress.done("tidings", &format!("listens on http://{address}"));
-    welcome(address, &key, &people);
-    tokio::select! {
-        ended = &mut roles => ended?.and(Err(anyhow::anyhow!("the roles ended by themselves"))),
-        died = parts.child_died() => {
-            stopping.cancel();
-            // What the roles say now only follows from that.
-            let _ = tokio::time::timeout(Duration::from_secs(10), roles).await;
-            Err(anyhow::anyhow!("{died}"))
-        }
-        () = terminated() => {
-            progress.doing("tidings", "closing sockets");
-            stopping.cancel();
-            let ended = roles.await?;
+    // Who cannot be told goes on no longer than who does not want to.
+    let ended = match begun {
+        Err(error) => Err(error),
+        Ok(()) => tokio::select! {
+            ended = &mut roles => return ended?.and(Err(anyhow::anyhow!("the roles ended by themselves"))),
+            died = parts.child_died() => Err(anyhow::anyhow!("{died}")),
+            () = interrupted.cancelled() => Ok(()),
+        },
+    };
+    progress.doing("tidings", "closing sockets");
+    stopping.cancel();
+    // After a death what the roles say only follows from it.
+    let patience = if ended.is_ok() { STOP_WITHIN } else { DIE_WITHIN };
+    match tokio::time::timeout(patience, roles).await {
+        Ok(stopped) => {
             progress.done("tidings", "stopped");
-            ended
+            ended.and(stopped?)
         }
+        Err(_) => ended,
     }
+}
+
+/// The API key that the user wants.
+fn given_key() -> Option<String> {
+    std::env::var("TIDINGS_API_KEY").ok().filter(|key| !key.is_empty())
 }
 
 /// The keys of this data directory, made at its first start.
@@ -132,9 +152,9 @@ impl Keys {
             (data.join("tidings-dev.master"), data.join("tidings-dev.token"), data.join("tidings-dev.key"));
         keep(&master, || Ok(crypto::generate_line("dev")?.to_string()))?;
         keep(&token, || Ok(tokens::generate_pem()?.to_string()))?;
-        let api = match std::env::var("TIDINGS_API_KEY") {
-            Ok(key) if !key.is_empty() => key,
-            _ => keep(&api, super::tenants::generate_key)?,
+        let api = match given_key() {
+            Some(key) => key,
+            None => keep(&api, super::tenants::generate_key)?,
         };
         Ok(Self { master, token, api })
     }
@@ -195,16 +215,21 @@ async fn people(address: std::net::SocketAddr, key: &str, health: &Health) -> an
     Ok(people)
 }
 
-fn welcome(address: std::net::SocketAddr, key: &str, people: &[Person]) {
+fn welcome(address: std::net::SocketAddr, key: &str, people: &[Person]) -> anyhow::Result<()> {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
     let program = std::env::current_exe().map_or_else(|_| "tidings".to_owned(), |path| path.display().to_string());
-    println!("\nTidings is ready.\n\n  address   http://{address}\n  API key   {key}");
+    let mut text = format!("\nTidings is ready.\n\n  address   http://{address}\n  API key   {key}\n");
     for Person { name, user, token } in people {
-        println!("\n  {name}  {user}\n  {token}");
+        write!(text, "\n  {name}  {user}\n  {token}\n")?;
     }
     if let [ada, bob] = people {
-        println!("\nOpen a chat, one line in each of two terminals:\n");
-        println!("  {program} chat --server http://{address} --token {} --with {}", ada.token, bob.user);
-        println!("  {program} chat --server http://{address} --token {} --with {}", bob.token, ada.user);
+        let line = |person: &Person, other: &Person| {
+            format!("  {program} chat --server http://{address} --token {} --with {}\n", person.token, other.user)
+        };
+        write!(text, "\nOpen a chat, one line in each of two terminals:\n\n{}{}", line(ada, bob), line(bob, ada))?;
     }
-    println!("\nCtrl-C stops everything; the data is kept.");
+    text.push_str("\nCtrl-C stops everything; the data is kept.\n");
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot print the address and the tokens")
 }

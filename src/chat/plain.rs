@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use futures_util::FutureExt;
 use tidings_client::{Body, Client, Commands, Config, Error, Message, NewMessage, Sent, Status, Update, Updates};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -91,9 +92,14 @@ impl Plain {
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return done,
-                // Events until then are in the history that is read next.
+                // Events until then are in the history that is read next. First, as why the client has ended says more than that it has.
                 update = self.updates.next() => ended(update.as_ref())?,
+                done = &mut work => {
+                    if done.is_err() && let Some(update) = self.updates.next().now_or_never() {
+                        ended(update.as_ref())?;
+                    }
+                    return done;
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ pub(crate) async fn run(config: Config, directory: Directory, opening: Option<Op
     let (mut keys, started) = (EventStream::new(), Instant::now());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut client_runs = true;
+    let (mut client_runs, interrupted) = (true, crate::cli::interrupted());
     loop {
         screen.terminal.draw(|frame| view::draw(frame, &mut model, &input, &clock)).context("cannot draw")?;
         let mut effects = model.tick(now_ms(started));
@@ -49,6 +49,8 @@ pub(crate) async fn run(config: Config, directory: Directory, opening: Option<Op
                 None => client_runs = false,
             },
             Some(outcome) = done.recv() => effects.extend(model.outcome(outcome)),
+            // Else the terminal would stay as it is now, without an echo.
+            () = interrupted.cancelled() => effects.push(Effect::Quit),
             _ = tick.tick() => {}
         }
         // What is here already is taken before the next drawing.

@@ -265,14 +265,17 @@ fn draw_input(frame: &mut Frame, area: Rect, input: &Input) {
     let prompt = if area.width > 8 { "> " } else { "" };
     let columns = usize::from(area.width).saturating_sub(prompt.len());
     let shown = |text: &str| text.replace('\n', "⏎");
-    let before = shown(&input.text[..input.cursor]);
+    // The input may be thousands of characters: only as many as can be seen are looked at.
+    let before: Vec<char> = input.text[..input.cursor].chars().rev().take(columns).collect();
+    let before = shown(&before.into_iter().rev().collect::<String>());
     let mut visible = before.as_str();
     while width(visible) + 1 > columns {
         let Some(c) = visible.chars().next() else { break };
         visible = &visible[c.len_utf8()..];
     }
     let column = prompt.len() + width(visible);
-    let text = format!("{prompt}{visible}{}", shown(&input.text[input.cursor..]));
+    let after: String = input.text[input.cursor..].chars().take(columns).collect();
+    let text = format!("{prompt}{visible}{}", shown(&after));
     frame.render_widget(Paragraph::new(text), area);
     let x = area.x.saturating_add(u16::try_from(column).unwrap_or(u16::MAX)).min(area.right().saturating_sub(1));
     frame.set_cursor_position(Position::new(x, area.y));

@@ -23,7 +23,7 @@ const MARKER: &str = "tidings-dev.id";
 const LOCK: &str = "tidings-dev.lock";
 const CHILDREN: &str = "children";
 /// Everything that is wiped by a fresh start; nothing else in the directory is touched.
-const MADE_HERE: [&str; 15] = [
+const MADE_HERE: [&str; 16] = [
     "kafka",
     "kafka.new",
     "kafka.log",
@@ -31,6 +31,7 @@ const MADE_HERE: [&str; 15] = [
     "kafka-crash.log",
     "kafka-format.log",
     "kafka-format.log.old",
+    "kafka.ports",
     "kafka.properties",
     "kafka-format.properties",
     "kafka-log4j2.yaml",
@@ -53,6 +54,19 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// Refuses to work as root on what is somebody else's: what root makes there, its owner could not use any more.
+fn check_owner(root: &Path) -> Result<(), DevError> {
+    use std::os::unix::fs::MetadataExt;
+    let marker = root.join(MARKER);
+    let owner = fs::metadata(&marker).map_or(0, |marker| marker.uid());
+    if rustix::process::geteuid().is_root() && owner != 0 {
+        let text =
+            format!("{} belongs to the user with id {owner}; start as that user, or give another", root.display());
+        return Err(DevError::Surroundings(text));
+    }
+    Ok(())
+}
+
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Recorded {
@@ -67,6 +81,7 @@ impl DataDir {
     pub(crate) fn open(root: &Path) -> Result<Self, DevError> {
         fs::create_dir_all(root).map_err(DevError::io("create", root))?;
         let root = root.canonicalize().map_err(DevError::io("find", root))?;
+        check_owner(&root)?;
         let marker = root.join(MARKER);
         if !marker.exists() && has_foreign_entries(&root)? {
             return Err(DevError::NotOurs { dir: root, marker: MARKER });

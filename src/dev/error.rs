@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -80,7 +81,7 @@ pub enum DevError {
         version: String,
     },
     /// Postgres answers, but not as expected.
-    #[error("Postgres refused to {action}: {cause}")]
+    #[error("Postgres refused to {action}: {cause}{}", hint(&cause.to_string()).map(|hint| format!(": {hint}")).unwrap_or_default())]
     Postgres {
         /// What was asked of it, as a verb.
         action: &'static str,
@@ -130,6 +131,11 @@ impl std::fmt::Display for ChildExit {
         match self.status {
             Some(status) => write!(f, "{} ended ({status})", self.name)?,
             None => write!(f, "{} ended", self.name)?,
+        }
+        let killed = self.status.is_some_and(|status| status.signal().is_some());
+        if killed && self.said.hint.is_none() {
+            // What it said before has nothing to do with it.
+            return write!(f, "; its log is {}", self.log.display());
         }
         f.write_str(&end_text(&self.log, &self.said))
     }

@@ -18,10 +18,11 @@ use super::child::{self, Child, ChildSpec, args, turn_log};
 use super::data::{remove, write_atomically};
 use super::error::{ChildExit, DevError, log_end};
 use super::part::Part;
-use super::ports::free_port;
+use super::ports::{free_port, take_port};
 use super::{KafkaListener, Surroundings};
 
 const NAME: &str = "Kafka";
+const PORTS: &str = "kafka.ports";
 const PROPERTIES: &str = include_str!("../../dev/kafka/server.properties");
 const LOGGING: &str = include_str!("../../dev/kafka/log4j2.yaml");
 /// A start takes 3 to 6 s on two idle cores; this allows for a machine under load.
@@ -213,10 +214,21 @@ impl Part for Kafka {
         &self.around
     }
 
+    /// Those of the last start, where they are free: Kafka remembers its address, and after a kill it ends the transactions that were open
+    /// by asking itself there. At another one it would find nobody, and the partitions could never be read to their end again.
     fn choose_ports(&mut self) -> Result<(), DevError> {
-        self.port = free_port()?;
-        self.controller_port = free_port()?;
-        Ok(())
+        let file = self.around.data.path(PORTS);
+        let kept = fs::read_to_string(&file).ok().and_then(|text| {
+            let mut ports = text.split_whitespace().map(str::parse::<u16>);
+            Some((ports.next()?.ok()?, ports.next()?.ok()?))
+        });
+        // Asked for again within a start, they were lost to somebody.
+        let kept = kept.filter(|(port, other)| *port != self.port && take_port(*port) && take_port(*other));
+        (self.port, self.controller_port) = match kept {
+            Some(kept) => kept,
+            None => (free_port()?, free_port()?),
+        };
+        write_atomically(&file, &format!("{} {}\n", self.port, self.controller_port))
     }
 
     async fn spawn(&self) -> Result<Child, DevError> {

@@ -126,7 +126,7 @@ impl Parts {
         Ok(Self { kafka, postgres, kafka_address, postgres_url, death })
     }
 
-    /// Kafka's bootstrap address, `127.0.0.1:PORT`. The port is another one at the next start.
+    /// Kafka's bootstrap address, `127.0.0.1:PORT`. The port is the same at the next start, unless somebody else has it then.
     #[must_use]
     pub fn kafka(&self) -> &str {
         &self.kafka_address

@@ -31,6 +31,16 @@ pub(crate) fn free_port() -> Result<u16, DevError> {
     )))
 }
 
+/// Whether nobody listens on `port` now. Then it is not given out by [`free_port`].
+pub(crate) fn take_port(port: u16) -> bool {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    if free {
+        given.get_or_insert_default().insert(port);
+    }
+    free
+}
+
 fn outgoing_range_start() -> Option<u16> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     range.split_whitespace().next()?.parse().ok()

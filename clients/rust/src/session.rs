@@ -111,7 +111,8 @@ impl Session {
         let (events, queue) = mpsc::channel(EVENT_LIMIT);
         let (closing, closed) = watch::channel(None);
         let ping = Duration::from_millis(welcome.ping_interval_ms.unwrap_or(DEFAULT_PING_MS).max(50));
-        let task = Task { socket, pending: HashMap::new(), next_id: 1, events, heard: Instant::now(), ping };
+        let largest = welcome.max_frame_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        let task = Task { socket, pending: HashMap::new(), next_id: 1, events, heard: Instant::now(), ping, largest };
         tokio::spawn(task.run(orders, closing));
         let events = Events { queue, kept: early.into(), closed: closed.clone() };
         Ok((Self { welcome, calls, closed }, events))
@@ -203,6 +204,8 @@ struct Task {
     events: mpsc::Sender<Event>,
     heard: Instant,
     ping: Duration,
+    /// Bytes of the largest frame that the server takes.
+    largest: usize,
 }
 
 impl Task {
@@ -265,6 +268,15 @@ impl Task {
         self.next_id += 1;
         self.pending.insert(id, reply);
         let frame = json!({"id": id, "type": kind, "data": data}).to_string();
+        if frame.len() > self.largest {
+            // The server would close the connection, and again at each retry.
+            if let Some(reply) = self.pending.remove(&id) {
+                let message = format!("{kind} takes {} bytes; the server takes at most {}", frame.len(), self.largest);
+                let error = ServerError { code: "too_large".into(), message, retryable: false, retry_after_ms: None };
+                let _ = reply.send(Err(Error::Server(error)));
+            }
+            return Ok(());
+        }
         match self.socket.send_text(frame).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.why(error).await),

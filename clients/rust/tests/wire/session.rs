@@ -92,3 +92,26 @@ async fn it_pings_and_notices_a_server_that_is_silent() {
     let closed = soon("end", session.closed()).await;
     assert!(closed.code.is_none() && closed.reason.contains("silent"), "{closed}");
 }
+
+#[tokio::test]
+async fn what_the_server_would_close_for_is_refused_here() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let welcome = async {
+        let mut peer = server.accept().await;
+        let hello = peer.expect("hello").await;
+        peer.ok(&hello, json!({"user": "usr_me", "max_frame_bytes": 1_000})).await;
+        peer
+    };
+    let (connected, mut peer) = tokio::join!(Session::connect(&endpoint, Hello::default()), welcome);
+    let (session, _events) = connected.expect("connected");
+    let refused = session.call("message.send", json!({"text": "x".repeat(1_000)})).await.expect_err("too large");
+    assert_eq!(refused.code(), Some("too_large"));
+    assert!(refused.is_final(), "sent again it would be as large");
+    let answered = async {
+        let small = peer.expect("message.send").await;
+        peer.ok(&small, json!({})).await;
+    };
+    let (small, ()) = tokio::join!(session.call("message.send", json!({"text": "x"})), answered);
+    small.expect("the connection lives");
+}
