@@ -417,6 +417,9 @@ async fn client_ids_are_kept_as_long_as_a_command_can_name_them_and_reads_use_in
         id(partition, hours).await.expect("inserted");
     }
     assert_eq!(projector::prune(&world.store).await.expect("pruned"), 1);
+    let many = "INSERT INTO client_ids SELECT 'c', gen_random_uuid(), 'u', 1, 1, 0, 0 FROM generate_series(1, 25000)";
+    sqlx::raw_sql(many).execute(world.store.pool()).await.expect("inserted");
+    assert_eq!(projector::prune(&world.store).await.expect("pruned"), 25_000, "in several goes");
 
     // A list of users is taken for a hundred: few among these.
     let fill = "INSERT INTO heads SELECT 'c' || n, 9, 9, n, 0, 0, n FROM generate_series(1, 100000) n;

@@ -195,7 +195,7 @@ impl Tokens for FakeTokens {
         let mut parts = token.split('.');
         let (tenant, user) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let expires_at = Timestamp(parts.next()?.parse().ok()?);
-        (expires_at > Timestamp::now()).then_some(Claims { tenant, user, expires_at })
+        Some(Claims { tenant, user, expires_at })
     }
 
     fn mint(&self, tenant: TenantId, user: UserId, ttl: Duration) -> Result<String, Failure> {

@@ -268,7 +268,7 @@ pub struct Claims {
 
 /// Access tokens.
 pub trait Tokens: Send + Sync {
-    /// What `token` says, if it is one of ours and not expired. None says nothing about why.
+    /// What `token` says, if it is whole and one of ours. Whether it has expired is for the caller to see; there is one, `Auth::token`.
     fn verify(&self, token: &str) -> Option<Claims>;
     /// A new one.
     ///

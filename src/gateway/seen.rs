@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -105,9 +106,10 @@ impl Seen {
     /// Asks for checkpoints while somebody waits for them, until `shutdown`.
     pub async fn run(self: Arc<Self>, reads: Arc<dyn Reads>, shutdown: CancellationToken) {
         let work = async {
+            let mut swept = Instant::now();
             loop {
-                let swept = tokio::time::timeout(SWEEP, self.wanted.notified()).await.is_err();
-                if swept && self.users.is_empty() {
+                let idle = tokio::time::timeout(SWEEP, self.wanted.notified()).await.is_err();
+                if idle && self.users.is_empty() {
                     continue;
                 }
                 loop {
@@ -117,8 +119,10 @@ impl Seen {
                     }
                     tokio::time::sleep(pause).await;
                 }
-                if swept {
+                // By the clock: where somebody always waits there is no idle time.
+                if swept.elapsed() >= SWEEP {
                     self.forget();
+                    swept = Instant::now();
                 }
             }
         };

@@ -265,23 +265,34 @@ async fn keep_pruning(store: Store, stop: CancellationToken) -> anyhow::Result<(
     }
 }
 
+/// The most client ids forgotten in one statement: a statement that took too long would be ended, and never catch up.
+const PRUNE_BATCH: i64 = 10_000;
+
 /// Forgets client ids that no command can name any more. How many. By the time of the log, not of this machine: commands may have waited.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn prune(store: &Store) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
-        "DELETE FROM client_ids i
-         USING (
-             SELECT partition, (SELECT max(n.at) FROM client_ids n WHERE n.partition = c.partition) - $3 AS before
-             FROM checkpoints c WHERE version = $1 AND source = $2
-         ) old
-         WHERE i.partition = old.partition AND i.at < old.before",
-    )
-    .bind(LIVE)
-    .bind(topics::CONVERSATION_JOURNAL)
-    .bind(KEEP_CLIENT_IDS_MS)
-    .execute(store.pool())
-    .await?;
-    Ok(done.rows_affected())
+    let mut pruned = 0;
+    loop {
+        let done = sqlx::query(
+            "DELETE FROM client_ids WHERE ctid = ANY (ARRAY(
+                 SELECT i.ctid FROM client_ids i JOIN (
+                     SELECT partition, (SELECT max(n.at) FROM client_ids n WHERE n.partition = c.partition) - $3 AS before
+                     FROM checkpoints c WHERE version = $1 AND source = $2
+                 ) old ON i.partition = old.partition AND i.at < old.before
+                 LIMIT $4
+             ))",
+        )
+        .bind(LIVE)
+        .bind(topics::CONVERSATION_JOURNAL)
+        .bind(KEEP_CLIENT_IDS_MS)
+        .bind(PRUNE_BATCH)
+        .execute(store.pool())
+        .await?;
+        pruned += done.rows_affected();
+        if done.rows_affected() == 0 {
+            return Ok(pruned);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::ports::{ApiKey, Claims, Reads, Tokens};
+use crate::domain::Timestamp;
 
 /// How long a revoked API key may still work, and an unknown one is not looked up again.
 const KEY_CACHED: Duration = Duration::from_secs(10);
@@ -29,6 +30,24 @@ pub struct Auth {
     keys: DashMap<[u8; 32], (Instant, Option<ApiKey>)>,
 }
 
+/// Why a token is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefused {
+    /// Not ours, or changed.
+    Bad,
+    /// Ours, and too old: whoever gets a new one is let in.
+    Expired,
+}
+
+impl From<TokenRefused> for Failure {
+    fn from(refused: TokenRefused) -> Self {
+        Self::unauthenticated(match refused {
+            TokenRefused::Bad => "the access token is not valid; get a new one",
+            TokenRefused::Expired => "the access token has expired; get a new one",
+        })
+    }
+}
+
 impl Auth {
     pub(super) fn new(tokens: Arc<dyn Tokens>, reads: Arc<dyn Reads>) -> Self {
         Self { tokens, reads, keys: DashMap::new() }
@@ -37,10 +56,11 @@ impl Auth {
     /// Whose `token` it is.
     ///
     /// # Errors
-    /// `unauthenticated`.
-    pub fn token(&self, token: &str) -> Result<Claims, Failure> {
+    /// Why it is of no use.
+    pub fn token(&self, token: &str) -> Result<Claims, TokenRefused> {
         let claims = (token.len() <= MAX_BEARER_BYTES).then(|| self.tokens.verify(token)).flatten();
-        claims.ok_or_else(|| Failure::unauthenticated("the access token is not valid or has expired; get a new one"))
+        let claims = claims.ok_or(TokenRefused::Bad)?;
+        if claims.expires_at > Timestamp::now() { Ok(claims) } else { Err(TokenRefused::Expired) }
     }
 
     /// Whose access token a request bears.
@@ -48,7 +68,7 @@ impl Auth {
     /// # Errors
     /// `unauthenticated`.
     pub fn user(&self, headers: &HeaderMap) -> Result<Claims, Failure> {
-        self.token(bearer(headers)?)
+        Ok(self.token(bearer(headers)?)?)
     }
 
     /// Whose API key a request bears.

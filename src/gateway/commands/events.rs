@@ -41,8 +41,8 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let membership = may_view(edge, context, data.conversation).await?;
     let reads = &edge.ports.reads;
     let rows = reads.events(context.tenant, data.conversation, data.after_position, limit).await?;
-    // The conversation may have gone on between the two reads.
-    let last_position = rows.last().map_or(0, |row| row.position).max(membership.last_position);
+    // The conversation may have gone on between the two reads, without this user perhaps.
+    let last_position = membership.last_position;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let mut bytes = 0;
     let fits = |row: &EventRow| {
@@ -50,7 +50,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         bytes += row.bytes();
         is_first || bytes <= MAX_PAGE_BYTES
     };
-    let rows = rows.into_iter().take_while(fits);
+    let rows = rows.into_iter().take_while(|row| row.position <= last_position).take_while(fits);
     let events = rows.map(|row| opener.event(data.conversation, row)).collect::<Result<_, _>>()?;
     Ok(json(&Page { events, last_position }))
 }

@@ -266,6 +266,29 @@ async fn a_page_is_bounded_in_bytes_and_never_empty() {
 }
 
 #[tokio::test]
+async fn what_came_after_the_look_at_the_membership_is_not_shown() {
+    let world = World::new();
+    let (ada, conversation) = (world.user(), ConversationId::generate());
+    // Removed at position 3, after the look.
+    let membership =
+        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 0, last_position: 2 };
+    world.reads.memberships.insert((conversation, ada), membership);
+    let event = |position| EventRow {
+        kind: "later.invention".into(),
+        position,
+        at: Timestamp(0),
+        actor: ada,
+        causation: Default::default(),
+        event: None,
+    };
+    world.reads.events.insert(conversation, (1..=5).map(event).collect());
+    let page = start(&world, ada, "events", json!({"conversation": conversation, "after_position": 0}));
+    let page = page.await.unwrap().unwrap();
+    let positions: Vec<_> = page["events"].as_array().unwrap().iter().map(|event| event["position"].clone()).collect();
+    assert_eq!((positions, &page["last_position"]), (vec![json!(1), json!(2)], &json!(2)));
+}
+
+#[tokio::test]
 async fn every_command_of_the_protocol_is_known() {
     let world = World::new();
     let ada = world.user();

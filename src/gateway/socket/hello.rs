@@ -9,6 +9,7 @@ use super::Registered;
 use super::reader::{MAX_CURSOR_BYTES, closing_of};
 use crate::codec::records::Session;
 use crate::domain::{DeviceId, SessionId, Timestamp, UserId};
+use crate::gateway::auth::TokenRefused;
 use crate::gateway::closing::Closing;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
@@ -63,7 +64,7 @@ pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, 
         Ok(frame) => (frame.id.to_owned(), check(edge, &frame)),
     };
     let greeted = match checked {
-        Err(failure) => Err((failure, Closing::BadToken)),
+        Err(refused) => Err(refused),
         Ok((claims, data)) => register(edge, claims, data).await.map_err(|failure| (failure, Closing::Draining)),
     };
     match greeted {
@@ -100,13 +101,19 @@ async fn refuse(socket: &mut WebSocket, id: &str, failure: Failure) {
     let _ = socket.send(Message::Text(reply(id, &Err(failure)))).await;
 }
 
-fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), Failure> {
+fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), (Failure, Closing)> {
     if frame.kind != "hello" {
-        return Err(Failure::unauthenticated("the first frame of a socket is hello"));
+        return Err((Failure::unauthenticated("the first frame of a socket is hello"), Closing::BadToken));
     }
-    let data: Data = serde_json::from_str(frame.data.get())
-        .map_err(|_| Failure::bad_request("hello needs a `token`, and may have a `device_id` and a `cursor`"))?;
-    Ok((edge.auth.token(&data.token)?, data))
+    let data: Data = serde_json::from_str(frame.data.get()).map_err(|_| {
+        let failure = Failure::bad_request("hello needs a `token`, and may have a `device_id` and a `cursor`");
+        (failure, Closing::BadToken)
+    })?;
+    let claims = edge.auth.token(&data.token).map_err(|refused| {
+        let closing = if refused == TokenRefused::Expired { Closing::TokenExpired } else { Closing::BadToken };
+        (refused.into(), closing)
+    })?;
+    Ok((claims, data))
 }
 
 async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greeted, Failure> {
