@@ -203,7 +203,7 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
         }
         AdminCommand::DeadLetters(settings) => {
             let config = settings.load()?;
-            crate::admin::dead_letters::list(&config.kafka.client()).await
+            crate::admin::dead_letters::list(&config.kafka.client(), assemble::codec(&config).await?).await
         }
         AdminCommand::Config => {
             print!("{}", crate::config::DEFAULTS);

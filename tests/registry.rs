@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidings::codec::records::Checkpoint;
 use tidings::codec::{Codec, DecodeError, SCHEMAS};
 use tidings::domain::EventId;
-use tidings::registry::{self, Auth, Registry, RegistryError};
+use tidings::registry::{self, Auth, Registry, RegistryError, subjects_of};
 
 /// Serves `router` until the test ends.
 async fn serve(router: Router) -> String {
@@ -78,16 +78,16 @@ async fn every_question_of_other_clients_is_answered() {
     let (url, http) = ours().await;
     let last = SCHEMAS.last().expect("schemas");
     let described = json!({
-        "subject": "checkpoints-value", "version": 1, "id": 16, "schemaType": "AVRO", "schema": last.text,
+        "subject": "checkpoints-value", "version": 1, "id": last.id, "schemaType": "AVRO", "schema": last.text,
     });
     let answers = [
         ("/", json!({})),
         ("/schemas/types", json!(["AVRO"])),
-        ("/schemas/ids/16?subject=checkpoints-value", json!({"schema": last.text})),
-        ("/schemas/ids/16/schema", serde_json::from_str(last.text).expect("JSON")),
-        ("/schemas/ids/16/subjects", json!(["checkpoints-tidings.Checkpoint", "checkpoints-value"])),
+        ("/schemas/ids/{id}?subject=checkpoints-value", json!({"schema": last.text})),
+        ("/schemas/ids/{id}/schema", serde_json::from_str(last.text).expect("JSON")),
+        ("/schemas/ids/{id}/subjects", json!(["checkpoints-tidings.Checkpoint", "checkpoints-value"])),
         (
-            "/schemas/ids/16/versions",
+            "/schemas/ids/{id}/versions",
             json!([
                 {"subject": "checkpoints-tidings.Checkpoint", "version": 1},
                 {"subject": "checkpoints-value", "version": 1},
@@ -102,7 +102,8 @@ async fn every_question_of_other_clients_is_answered() {
         ("/mode", json!({"mode": "READONLY"})),
     ];
     for (path, expected) in answers {
-        assert_eq!(get(&http, &url, path).await, (200, expected), "{path}");
+        let path = path.replace("{id}", &last.id.to_string());
+        assert_eq!(get(&http, &url, &path).await, (200, expected), "{path}");
     }
     let refusals = [
         ("/schemas/ids/9999", 404, 40403),
@@ -131,9 +132,9 @@ async fn what_is_known_is_found_however_it_is_written_and_nothing_else_is_taken(
     for text in [schema.text, &compact, &canonical] {
         let body = json!({"schema": text});
         let (status, found) = post(&http, &url, "/subjects/checkpoints-value?normalize=true", body.clone()).await;
-        assert_eq!((status, &found["id"], &found["version"]), (200, &json!(16), &json!(1)), "{text}");
+        assert_eq!((status, &found["id"], &found["version"]), (200, &json!(schema.id), &json!(1)), "{text}");
         let registered = post(&http, &url, "/subjects/checkpoints-value/versions?normalize=False", body.clone()).await;
-        assert_eq!(registered, (200, json!({"id": 16})));
+        assert_eq!(registered, (200, json!({"id": schema.id})));
         let (status, refused) = post(&http, &url, "/subjects/receipts-value", body).await;
         assert_eq!((status, &refused["error_code"]), (404, &json!(40403)), "of another subject");
     }
@@ -156,6 +157,8 @@ async fn what_is_known_is_found_however_it_is_written_and_nothing_else_is_taken(
 #[derive(Default)]
 struct Foreign {
     asked: AtomicU32,
+    /// Whether it tells about 79 by now.
+    late: AtomicBool,
 }
 
 async fn foreign(
@@ -171,30 +174,79 @@ async fn foreign(
         let body = json!({"error_code": 40101, "message": "Unauthorized"}).to_string();
         return (StatusCode::UNAUTHORIZED, body).into_response();
     }
-    if uri.path() == "/schemas/ids/77" {
+    if uri.path() == "/schemas/ids/79" && !foreign.late.load(Ordering::SeqCst) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if ["/schemas/ids/77", "/schemas/ids/79"].contains(&uri.path()) {
         let fields = json!([{"name": "journal", "type": "string"}]);
         let schema = json!({"type": "record", "name": "tidings.Checkpoint", "fields": fields}).to_string();
         return axum::Json(json!({"schema": schema})).into_response();
     }
-    let posted: Value = serde_json::from_str(&body).expect("JSON");
-    let found = SCHEMAS.iter().find(|schema| posted["schema"] == schema.text).expect("one of ours");
-    // The ids of ours, each given to another.
-    axum::Json(json!({"id": 17 - found.id})).into_response()
+    // Somebody has registered a newer version of one of ours, and something of their own beside it.
+    let subject = uri.path().strip_prefix("/subjects/").and_then(|path| path.split('/').next()).unwrap_or_default();
+    let newer = subject == "checkpoints-value";
+    let answer = match uri.path().rsplit('/').next() {
+        Some("versions") if body.is_empty() => {
+            if newer {
+                json!([1, 2, 3])
+            } else {
+                json!([1])
+            }
+        }
+        Some("1") => {
+            let ours = |schema: &&tidings::codec::SchemaVersion| subjects_of(schema).iter().any(|name| name == subject);
+            json!({"id": number(SCHEMAS.iter().find(ours).expect("one of ours"))})
+        }
+        Some("2") => json!({"id": 77}),
+        Some("3") => json!({"id": 78}),
+        _ if body.is_empty() => {
+            let missing = json!({"error_code": 40403, "message": "Schema not found"}).to_string();
+            return (StatusCode::NOT_FOUND, missing).into_response();
+        }
+        _ => {
+            let posted: Value = serde_json::from_str(&body).expect("JSON");
+            json!({"id": number(SCHEMAS.iter().find(|schema| posted["schema"] == schema.text).expect("one of ours"))})
+        }
+    };
+    axum::Json(answer).into_response()
+}
+
+/// As it numbers ours.
+fn number(schema: &tidings::codec::SchemaVersion) -> usize {
+    SCHEMAS.len() - SCHEMAS.iter().position(|other| std::ptr::eq(other, schema)).expect("one of ours")
 }
 
 #[tokio::test]
 async fn a_registry_of_somebody_else_numbers_as_it_likes() {
-    let url = serve(Router::new().fallback(foreign).with_state(Arc::new(Foreign::default()))).await;
+    let state = Arc::new(Foreign::default());
+    let url = serve(Router::new().fallback(foreign).with_state(Arc::clone(&state))).await;
     let auth = Auth::Basic("user".into(), "password".to_owned().into());
-    let codec = registry::codec(Some(&url), auth.clone()).await.expect("registered");
+    let codec = registry::codec(Some(&url), auth).await.expect("registered");
     let record = checkpoint();
     let encoded = codec.encode(&record).expect("encodes");
-    assert_eq!(encoded[..5], [0, 0, 0, 0, 1]);
+    assert_eq!(encoded[..5], [0, 0, 0, 0, 1], "the last of ours is its first");
     assert_eq!(codec.decode::<Checkpoint>(&encoded).expect("decodes"), record);
-    assert!(matches!(codec.decode::<Checkpoint>(&[0, 0, 0, 0, 77, 2, b'x']), Err(DecodeError::UnknownSchema(77))));
-    let registry = Registry::new(&url, auth).expect("a client");
-    registry.teach(codec, 77).await.expect("known there");
+    // What was there at the start is known, what came later is asked for, and what is not there is given up.
     assert_eq!(codec.name_of(&[0, 0, 0, 0, 77, 2, b'x']).expect("known"), "Checkpoint");
+    let later = [0, 0, 0, 0, 79, 2, b'x'];
+    assert!(matches!(codec.decode::<Checkpoint>(&later), Err(DecodeError::UnknownSchema(79))));
+    assert!(codec.is_asked_for(&later));
+    state.late.store(true, Ordering::SeqCst);
+    let answered = async {
+        while codec.name_of(&later).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), answered).await.expect("the registry tells");
+    assert_eq!(codec.name_of(&later).expect("known"), "Checkpoint");
+    let nonsense = [0, 0, 0, 0, 80, 2, b'x'];
+    assert!(codec.name_of(&nonsense).is_err());
+    let given_up = async {
+        while codec.is_asked_for(&nonsense) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.expect("nobody knows it");
     let stranger = Registry::new(&url, Auth::None).expect("a client").fetch(77).await;
     assert!(matches!(stranger, Err(RegistryError::Refused { code: 40101, .. })), "{stranger:?}");
 }

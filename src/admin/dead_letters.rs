@@ -9,8 +9,8 @@ use crate::log;
 ///
 /// # Errors
 /// If Kafka cannot be read.
-pub async fn list(client: &ClientConfig) -> anyhow::Result<()> {
-    let letters = log::list_dead_letters(client, Codec::builtin()).await?;
+pub async fn list(client: &ClientConfig, codec: &Codec) -> anyhow::Result<()> {
+    let letters = log::list_dead_letters(client, codec).await?;
     if letters.is_empty() {
         println!("no dead letters");
     }

@@ -169,7 +169,8 @@ fn serve(
         tokio::spawn(async move { tls.follow(stop).await });
     }
     let router = http::router(edge, Some(metrics));
-    let router = with_registry(router);
+    // With another registry, ours would name records by ids that they do not have.
+    let router = if installation.config.registry.url.is_none() { with_registry(router) } else { router };
     let options = listener::Options {
         max_connections: gateway.max_connections,
         header_timeout: gateway.header_timeout,

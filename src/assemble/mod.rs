@@ -74,11 +74,7 @@ impl Installation {
         let store = Store::connect(postgres, config.postgres.max_connections)
             .await
             .context("cannot connect to Postgres; check `postgres.url`")?;
-        let auth = match &config.registry.username {
-            Some(username) => Auth::Basic(username.clone(), config.registry.password.expose().to_owned().into()),
-            None => Auth::None,
-        };
-        let codec = registry::codec(config.registry.url.as_deref(), auth).await?;
+        let codec = codec(&config).await?;
         Ok(Self { client, store, codec, config: Arc::new(config) })
     }
 
@@ -118,6 +114,18 @@ impl Installation {
     fn session_timeout_ms(&self) -> u32 {
         u32::try_from(self.config.kafka.session_timeout.as_millis()).unwrap_or(u32::MAX)
     }
+}
+
+/// The ids of records, as the registry that is configured gives them. Once in a process.
+///
+/// # Errors
+/// If the registry cannot be reached, or refuses our schemas.
+pub async fn codec(config: &Config) -> anyhow::Result<&'static Codec> {
+    let auth = match &config.registry.username {
+        Some(username) => Auth::Basic(username.clone(), config.registry.password.expose().to_owned().into()),
+        None => Auth::None,
+    };
+    Ok(registry::codec(config.registry.url.as_deref(), auth).await?)
 }
 
 /// The process' metrics. Once in a process.

@@ -8,7 +8,9 @@ pub mod records;
 mod schemas;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -16,6 +18,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 pub use schemas::{SCHEMAS, SchemaVersion};
 
@@ -34,8 +37,8 @@ pub enum DecodeError {
     /// It does not start with a zero byte and an id.
     #[error("not in Confluent wire format")]
     NotFramed,
-    /// No schema has this id here. Ask the registry, or upgrade this reader before the writers.
-    #[error("schema {0} is not known here; upgrade readers before writers, or set `registry.url`")]
+    /// No schema has this id here. Where a registry is configured it is being asked: see [`Codec::is_asked_for`].
+    #[error("schema {0} is not known here; upgrade readers before writers, or let a registry tell (`registry.url`)")]
     UnknownSchema(u32),
     /// The schema is of another record.
     #[error("holds a {found}, not a {expected}")]
@@ -82,7 +85,22 @@ type Writers = HashMap<&'static str, (u32, GenericDatumWriter<'static>)>;
 pub struct Codec {
     writers: Writers,
     readers: RwLock<HashMap<u32, Arc<Known>>>,
+    questions: Questions,
 }
+
+/// Ids that records had and that are not known. Decoding does not wait: who cannot decode starts again a little later, as after
+/// any failure, and meanwhile a registry is asked beside.
+#[derive(Default)]
+struct Questions {
+    /// Whether there is anybody to ask.
+    heard: AtomicBool,
+    /// None: not answered yet. Else nobody knew it then.
+    open: Mutex<HashMap<u32, Option<Instant>>>,
+    asked: Notify,
+}
+
+/// How long an id that nobody knew is not asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 static BUILTIN: LazyLock<Result<Codec, Box<apache_avro::Error>>> = LazyLock::new(|| {
     let ids = SCHEMAS.iter().map(|schema| (schema.name, schema.id)).collect();
@@ -121,7 +139,7 @@ impl Codec {
                 readers.insert(*id, Arc::new(known(schema)?));
             }
         }
-        Ok(Self { writers, readers: RwLock::new(readers) })
+        Ok(Self { writers, readers: RwLock::new(readers), questions: Questions::default() })
     }
 
     /// Makes the schema that a registry has under `id` known. It is kept for the life of the process.
@@ -139,7 +157,55 @@ impl Codec {
             known.ours = Some(Ours { reader, writer });
         }
         self.readers.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(known));
+        self.open().remove(&id);
         Ok(())
+    }
+
+    /// Whether records with this id can be decoded.
+    pub fn knows(&self, id: u32) -> bool {
+        self.readers.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
+    /// From now on somebody takes [`Codec::questions`].
+    pub fn begin_to_ask(&self) {
+        self.questions.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// The ids that are asked for, when there are any; to be answered with [`Codec::learn`] or [`Codec::nobody_knows`].
+    pub async fn questions(&self) -> Vec<u32> {
+        loop {
+            let asked = self.questions.asked.notified();
+            let open: Vec<u32> = self.open().iter().filter(|(_, at)| at.is_none()).map(|(id, _)| *id).collect();
+            if !open.is_empty() {
+                return open;
+            }
+            asked.await;
+        }
+    }
+
+    /// The registry answered that it has no schema of this id. It is asked again half a minute later, should it come again.
+    pub fn nobody_knows(&self, id: u32) {
+        self.open().insert(id, Some(Instant::now()));
+    }
+
+    /// Whether the schema of these bytes is not known, and may be soon: then they are not to be given up.
+    pub fn is_asked_for(&self, bytes: &[u8]) -> bool {
+        matches!(self.known(bytes), Err(DecodeError::UnknownSchema(id)) if matches!(self.open().get(&id), Some(None)))
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Option<Instant>>> {
+        self.questions.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, id: u32) {
+        if !self.questions.heard.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut open = self.open();
+        if open.get(&id).is_none_or(|told| told.is_some_and(|at| at.elapsed() > ASK_AGAIN)) {
+            open.insert(id, None);
+            self.questions.asked.notify_one();
+        }
     }
 
     /// The framed bytes of `record`.
@@ -190,7 +256,11 @@ impl Codec {
         let &[0, a, b, c, d, ..] = bytes else { return Err(DecodeError::NotFramed) };
         let id = u32::from_be_bytes([a, b, c, d]);
         let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
-        readers.get(&id).cloned().ok_or(DecodeError::UnknownSchema(id))
+        let known = readers.get(&id).cloned();
+        known.ok_or_else(|| {
+            self.ask(id);
+            DecodeError::UnknownSchema(id)
+        })
     }
 }
 

@@ -15,10 +15,14 @@ pub struct SchemaVersion {
     pub text: &'static str,
 }
 
+/// Added to the numbers below. A registry of the installation's own gives out small ids, and its records and ours must never be taken for
+/// each other: also not where a registry is taken up later.
+const FIRST_ID: u32 = 0x7469_0000;
+
 macro_rules! schemas {
     ($($id:literal $name:literal $version:literal [$($topic:literal)+])+) => {
         &[$(SchemaVersion {
-            id: $id,
+            id: FIRST_ID + $id,
             name: $name,
             version: $version,
             topics: &[$($topic),+],

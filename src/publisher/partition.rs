@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::transactions::{Batch, Transactions};
-use crate::codec::EncodeError;
+use crate::codec::{DecodeError, EncodeError};
 use crate::log::journal::{Head, JournalError, JournalReader};
 use crate::log::{CheckpointError, Checkpoints, ReadError, Reader, topics};
 
@@ -51,6 +51,8 @@ impl Failure {
                 ReadError::OutOfRange { .. } => Next::Stop,
                 ReadError::Kafka { .. } | ReadError::Ended { .. } => Next::Again,
             },
+            // A registry may tell it soon.
+            Self::Journal(JournalError::Undecodable { source: DecodeError::UnknownSchema(_), .. }) => Next::Again,
             Self::Journal(_) | Self::Checkpoint(_) | Self::Encode(_) => Next::Stop,
         }
     }

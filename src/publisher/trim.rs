@@ -140,12 +140,18 @@ async fn first_since(
             list.add_partition_offset(journal, partition, Offset::Offset(oldest.0.max(0)))?;
         }
         let found = consumer.offsets_for_times(list, BROKER_TIMEOUT)?;
-        (0..partitions)
-            .map(|partition| match found.find_partition(journal, partition).map(|element| element.offset()) {
-                Some(Offset::Offset(offset)) => Ok(offset),
-                _ => Ok(consumer.fetch_watermarks(journal, partition, BROKER_TIMEOUT)?.1),
-            })
-            .collect()
+        let first = |partition| {
+            let what = || format!("cannot find the first record of `{journal}`/{partition} that is kept");
+            let element = found.find_partition(journal, partition).with_context(what)?;
+            // A partition without a leader has an error of its own. Taken for "none found" it would say that all of it is old.
+            element.error().with_context(what)?;
+            match element.offset() {
+                Offset::Offset(offset) => Ok(offset),
+                Offset::End => Ok(consumer.fetch_watermarks(journal, partition, BROKER_TIMEOUT)?.1),
+                other => anyhow::bail!("{}: Kafka answers {other:?}", what()),
+            }
+        };
+        (0..partitions).map(first).collect()
     };
     tokio::task::spawn_blocking(ask).await?
 }

@@ -16,6 +16,8 @@ use crate::codec::{Codec, SCHEMAS, SchemaVersion};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long one question is asked before the next one is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long a registry may be away when a process starts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -136,8 +138,12 @@ pub async fn codec(url: Option<&str>, auth: Auth) -> Result<&'static Codec, Regi
     for (id, schema) in older {
         codec.learn(id, schema.text).map_err(|source| RegistryError::Invalid { id, source })?;
     }
+    let codec: &'static Codec = Box::leak(Box::new(codec));
+    registry.teach_all(codec).await?;
     tracing::info!(url, schemas = ids.len(), "schemas are registered");
-    Ok(Box::leak(Box::new(codec)))
+    codec.begin_to_ask();
+    tokio::spawn(registry.with_patience(ANSWER_WITHIN).answer(codec));
+    Ok(codec)
 }
 
 impl Registry {
@@ -201,11 +207,54 @@ impl Registry {
         avro.then_some(found.schema).ok_or(RegistryError::NotAvro(id))
     }
 
-    /// Makes `codec` know the schema that has `id`: what to do on `DecodeError::UnknownSchema`.
+    /// Makes `codec` know every version under our subjects: newer programs may have registered some, and written with them.
+    async fn teach_all(&self, codec: &Codec) -> Result<(), RegistryError> {
+        for subject in super::subjects().into_keys() {
+            let versions: Vec<u32> = self.ask(Method::GET, &format!("/subjects/{subject}/versions"), None).await?;
+            for version in versions {
+                let path = format!("/subjects/{subject}/versions/{version}");
+                let Registered { id } = self.ask(Method::GET, &path, None).await?;
+                if codec.knows(id) {
+                    continue;
+                }
+                if let Err(error) = self.teach(codec, id).await {
+                    // Of no use to us, whoever registered it. Should a record have it, that is told there.
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        subject,
+                        version,
+                        "a schema is passed over"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what `codec` asks, for as long as the process lives.
+    async fn answer(self, codec: &'static Codec) {
+        loop {
+            for id in codec.questions().await {
+                match self.teach(codec, id).await {
+                    Ok(()) => tracing::info!(id, "the registry told a schema that was not known here"),
+                    Err(error) if error.is_answer() => {
+                        tracing::error!(%error, id, "a record has a schema that nobody knows");
+                        codec.nobody_knows(id);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, id, "the schema is asked for again");
+                        sleep(FIRST_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes `codec` know the schema that has `id`.
     ///
     /// # Errors
     /// See [`RegistryError`].
-    pub async fn teach(&self, codec: &Codec, id: u32) -> Result<(), RegistryError> {
+    async fn teach(&self, codec: &Codec, id: u32) -> Result<(), RegistryError> {
         let schema = self.fetch(id).await?;
         codec.learn(id, &schema).map_err(|source| RegistryError::Invalid { id, source })
     }
@@ -261,6 +310,15 @@ impl Registry {
 
 impl RegistryError {
     /// Whether asking again may help.
+    /// Whether the registry has said that it has no such schema, or one that cannot be read.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status == StatusCode::NOT_FOUND,
+            Self::NotAvro(_) | Self::Invalid { .. } => true,
+            _ => false,
+        }
+    }
+
     fn passes(&self) -> bool {
         match self {
             Self::Away { source, .. } => !source.is_builder() && !source.is_decode(),

@@ -209,6 +209,9 @@ impl<A: Aggregate> Partition<A> {
             });
             match command {
                 Ok(command) => self.todo.push_back(Again::Decide(command)),
+                Err(_) if self.shared.codec.is_asked_for(fetched.value.as_deref().unwrap_or_default()) => {
+                    return Err(PartitionError::Asked(fetched.offset));
+                }
                 Err(reason) => {
                     let offset = fetched.offset;
                     self.bury(fetched, reason).await?;

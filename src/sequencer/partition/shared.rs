@@ -94,6 +94,9 @@ pub enum PartitionError {
         /// Why.
         reason: String,
     },
+    /// A newer program wrote it, and the registry is being asked what it is.
+    #[error("the schema of the command at offset {0} is not known yet; the registry is asked")]
+    Asked(i64),
     /// Kafka is away or full.
     #[error(transparent)]
     Append(#[from] AppendError),
