@@ -42,6 +42,10 @@ pub enum Kind {
     Streams,
     /// A rebuilt view is not the live one.
     Rebuild,
+    /// Somebody was refused who did nothing wrong.
+    Refused,
+    /// Nothing is wrong any more, and yet it does not go on.
+    Stuck,
 }
 
 /// One thing that is wrong.
@@ -75,6 +79,12 @@ pub fn check(history: &History) -> Vec<Violation> {
     acknowledged::check(history, &logs, &mut findings);
     delivered::check(history, &logs, &mut findings);
     stored::check(history, &logs, &mut findings);
+    for text in &history.refusals {
+        findings.add(Kind::Refused, text);
+    }
+    for text in &history.stuck {
+        findings.add(Kind::Stuck, text);
+    }
     findings.0
 }
 

@@ -202,6 +202,11 @@ const WRONG: &[Wrong] = &[
     (Kind::Streams, "a loser is published", |h| h.ending.streams[0].public[0].1 = Some(b"loser".to_vec())),
     (Kind::Streams, "an accepted record is not published", |h| drop(h.ending.streams[0].public.pop())),
     (Kind::Streams, "records are published in another order", |h| h.ending.streams[0].public.swap(0, 1)),
+    (Kind::Refused, "a socket was closed for good", |h| h.refusals.push("closed with 4500".into())),
+    (Kind::Refused, "a command was refused as internal", |h| {
+        h.commands[1].tries[0] = tried(2, Answer::Refused { code: "internal".into() });
+    }),
+    (Kind::Stuck, "nothing flows after a fault", |h| h.stuck.push("partition 1".into())),
     (Kind::Rebuild, "a rebuilt view is another", |h| {
         h.ending.views.insert("inbox".into(), (vec!["row".into()], Vec::new()));
     }),

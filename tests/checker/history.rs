@@ -16,6 +16,10 @@ pub struct History {
     pub pages: Vec<Page>,
     /// `inbox.changed` and the answers of `inbox`, as they came.
     pub entries: Vec<Entry>,
+    /// Sockets closed with a code that says not to come back.
+    pub refusals: Vec<String>,
+    /// What did not go on, or did not come to an end, though nothing was wrong any more.
+    pub stuck: Vec<String>,
     pub ending: Ending,
 }
 
@@ -237,7 +241,7 @@ impl History {
         self.pushes.extend(other.pushes);
         self.pages.extend(other.pages);
         self.entries.extend(other.entries);
-        self.ending.known.extend(other.ending.known);
-        self.ending.online.extend(other.ending.online);
+        self.refusals.extend(other.refusals);
+        self.stuck.extend(other.stuck);
     }
 }

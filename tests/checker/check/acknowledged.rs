@@ -17,6 +17,13 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
                 findings.add(Kind::AcknowledgedMissing, text);
             }
         }
+        for (_, answer) in command.tries.iter().filter_map(|sending| sending.answer.as_ref()) {
+            if let Answer::Refused { code } = answer
+                && matches!(code.as_str(), "" | "internal" | "unauthenticated" | "bad_frame" | "stale_client_id")
+            {
+                findings.add(Kind::Refused, format!("{:?} of {} was refused as {code:?}", command.what, command.user));
+            }
+        }
         if matches!(command.what, What::Send { .. }) {
             same(command, findings);
         }
