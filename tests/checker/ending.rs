@@ -27,6 +27,8 @@ const PROJECTIONS: [&str; 6] = ["groups", "inbox", "messages", "timeline", "user
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
     let mut ending = Ending::default();
+    let kafka = kafka(stack);
+    views_at_the_end(stack, &kafka).await;
     let members = inboxes(stack, stage, &mut ending).await;
     for (conversation, account) in &members {
         let key = (conversation.clone(), account.user.clone());
@@ -35,11 +37,42 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     }
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
-    ending.streams = streams(stack).await;
+    ending.streams = streams(&kafka).await;
     if rebuild {
         ending.views = rebuilt(stack).await;
     }
     ending
+}
+
+fn kafka(stack: &Stack) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", stack.parts.kafka()).set("log_level", "0").set("fetch.wait.max.ms", "20");
+    client
+}
+
+/// Waits until the views have everything that the journals have. What was refused as `unavailable`, or asked by somebody who went away,
+/// may have been decided after all.
+async fn views_at_the_end(stack: &Stack, client: &ClientConfig) {
+    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+    let deadline = Instant::now() + PATIENCE;
+    let query = "SELECT source, partition, max(next_offset) AS reached FROM checkpoints GROUP BY source, partition";
+    loop {
+        let mut behind = Vec::new();
+        let rows = sqlx::query(query).fetch_all(&pool).await.expect("checkpoints");
+        for row in rows {
+            let (source, partition): (String, i32) = (row.get("source"), row.get("partition"));
+            let Some(journal) = JOURNALS.into_iter().find(|journal| **journal == source) else { continue };
+            let end = ends(client, journal, partition).await.expect("read").high;
+            if row.get::<i64, _>("reached") < end {
+                behind.push((source, partition, end));
+            }
+        }
+        if behind.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the views do not reach {behind:?}");
+        sleep(POLL).await;
+    }
 }
 
 async fn command(stack: &Stack, account: &Account, kind: &str, data: Value) -> Value {
@@ -144,13 +177,11 @@ async fn shown(stack: &Stack, stage: &Stage, stranger: &Account, ending: &mut En
 }
 
 /// What the accepted journal says should be public, and what is, when the publishers have had time to get there.
-async fn streams(stack: &Stack) -> Vec<Stream> {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", stack.parts.kafka()).set("log_level", "0").set("fetch.wait.max.ms", "20");
+async fn streams(client: &ClientConfig) -> Vec<Stream> {
     let mut streams: BTreeMap<(&str, i32), Stream> = BTreeMap::new();
     for journal in JOURNALS {
         for partition in 0..PARTITIONS {
-            for (stream, record) in accepted(&client, journal, partition).await {
+            for (stream, record) in accepted(client, journal, partition).await {
                 let name = STREAMS.into_iter().find(|name| *name == stream);
                 let name = name.unwrap_or_else(|| panic!("the checker does not know the stream {stream}"));
                 streams.entry((name, partition)).or_default().accepted.push(record);
@@ -161,7 +192,7 @@ async fn streams(stack: &Stack) -> Vec<Stream> {
         stream.name = format!("{name}/{partition}");
         let deadline = Instant::now() + PATIENCE / 4;
         loop {
-            let public = read_to_end(&client, name, *partition).await.expect("read");
+            let public = read_to_end(client, name, *partition).await.expect("read");
             let text = |bytes: Option<bytes::Bytes>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
             let record = |r: tidings::log::Fetched| (text(r.key), r.value.map(|value| value.to_vec()));
             stream.public = public.into_iter().map(record).collect();
