@@ -331,7 +331,7 @@ impl Actor {
                 }
             }
             // Shown and forgotten; whoever wants it asks anew.
-            Answer::Refused { .. } if what == What::Passing => {}
+            Answer::Refused { code } if what == What::Passing && code != LOST => {}
             Answer::Refused { code } if again(code) && !was_finished => self.again(index, 500),
             Answer::Refused { .. } => {}
         }

@@ -98,8 +98,11 @@ pub struct Log<'a> {
     last_position: i64,
     last_seq: i64,
     memberships: HashMap<&'a str, Vec<Membership>>,
+    /// Nobody who could read it is left: the texts are not known.
+    sealed: bool,
 }
 
+#[derive(Debug)]
 /// From the event that began it to the one that ended it.
 pub struct Membership {
     first: i64,
@@ -119,15 +122,25 @@ impl<'a> Logs<'a> {
                 *log = events;
             }
         }
-        Self(longest.into_iter().map(|(conversation, events)| (conversation, Log::of(events))).collect())
+        let mut logs: BTreeMap<_, _> = longest.into_iter().map(|(id, events)| (id, Log::of(events))).collect();
+        for (conversation, events) in &history.ending.sealed {
+            logs.entry(conversation).or_insert_with(|| Log { sealed: true, ..Log::of(events) });
+        }
+        Self(logs)
     }
 
     fn get(&self, conversation: &str) -> Option<&Log<'a>> {
         self.0.get(conversation)
     }
 
-    fn event(&self, conversation: &str, position: i64) -> Option<&'a Event> {
-        self.get(conversation)?.events.get(&position).copied()
+    /// What the log has at `position`; with this `text` where nobody can tell what it was.
+    fn event(&self, conversation: &str, position: i64, text: Option<&String>) -> Option<Event> {
+        let log = self.get(conversation)?;
+        let mut event = (*log.events.get(&position)?).clone();
+        if log.sealed {
+            event.text = text.cloned();
+        }
+        Some(event)
     }
 }
 
@@ -151,7 +164,15 @@ impl<'a> Log<'a> {
             }
         }
         let events = events.iter().map(|event| (event.position, event)).collect();
-        Self { events, last_position, last_seq, memberships }
+        Self { events, last_position, last_seq, memberships, sealed: false }
+    }
+
+    fn describe(&self, user: &str) -> String {
+        format!(
+            "{:?} of 1 to {}",
+            self.memberships.get(user).map(Vec::as_slice).unwrap_or_default(),
+            self.last_position
+        )
     }
 
     fn membership_at(&self, user: &str, position: i64) -> Option<&Membership> {

@@ -82,6 +82,8 @@ fn right() -> History {
     ];
     history.commands =
         commands.into_iter().map(|(user, what, tries)| Command { user: user.into(), what, tries }).collect();
+    let sealed = log.iter().map(|event| Event { text: None, ..event.clone() });
+    history.ending.sealed.insert(PLACE.into(), sealed.collect());
     for user in [ADA, BOB] {
         history.pushes.extend(log.iter().map(|event| Push { user: user.into(), event: event.clone() }));
         let key = (PLACE.to_owned(), user.to_owned());
@@ -115,6 +117,14 @@ fn right() -> History {
 #[test]
 fn a_right_history_has_no_violation() {
     assert_eq!(check(&right()), []);
+}
+
+#[test]
+fn who_cannot_be_asked_any_more_is_no_violation() {
+    let mut history = right();
+    history.ending.logs.clear();
+    history.ending.messages.clear();
+    assert_eq!(check(&history), []);
 }
 
 /// What to spoil, and which violation must be found.
@@ -202,6 +212,13 @@ const WRONG: &[Wrong] = &[
     (Kind::Streams, "a loser is published", |h| h.ending.streams[0].public[0].1 = Some(b"loser".to_vec())),
     (Kind::Streams, "an accepted record is not published", |h| drop(h.ending.streams[0].public.pop())),
     (Kind::Streams, "records are published in another order", |h| h.ending.streams[0].public.swap(0, 1)),
+    (Kind::Streams, "the public stream has another event", |h| {
+        h.ending.sealed.entry(PLACE.into()).and_modify(|events| events[2].actor = ADA.into());
+    }),
+    (Kind::AcknowledgedMissing, "a message is lost where nobody is left to read", |h| {
+        h.ending.logs.clear();
+        h.commands.push(Command { user: ADA.into(), what: send(4), tries: vec![tried(9, ok(7, 4, false))] });
+    }),
     (Kind::Refused, "a socket was closed for good", |h| h.refusals.push("closed with 4500".into())),
     (Kind::Refused, "a command was refused as internal", |h| {
         h.commands[1].tries[0] = tried(2, Answer::Refused { code: "internal".into() });

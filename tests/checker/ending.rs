@@ -8,6 +8,8 @@ use rdkafka::ClientConfig;
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row};
 use tidings::codec::Codec;
+use tidings::codec::records::ConversationEvent;
+use tidings::domain::conversation as domain;
 use tidings::log::journal::{Head, JournalReader};
 use tidings::log::{Reader, ends, read_to_end, topics};
 use tokio::time::{Instant, sleep};
@@ -38,6 +40,7 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
     ending.streams = streams(&kafka).await;
+    ending.sealed = sealed(&ending.streams);
     if rebuild {
         ending.views = rebuilt(stack).await;
     }
@@ -203,6 +206,36 @@ async fn streams(client: &ClientConfig) -> Vec<Stream> {
         }
     }
     streams.into_values().collect()
+}
+
+/// The timelines that the public stream holds.
+fn sealed(streams: &[Stream]) -> BTreeMap<String, Vec<Event>> {
+    let mut timelines: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+    let public = streams.iter().filter(|stream| stream.name.starts_with(topics::CONVERSATION_EVENTS));
+    for (_, value) in public.flat_map(|stream| &stream.public) {
+        let record: ConversationEvent =
+            Codec::builtin().decode(value.as_deref().unwrap_or_default()).expect("an event");
+        let conversation = record.conversation.to_string();
+        let sent = record.message_sent.as_ref();
+        let users = match record.event() {
+            Some(domain::Event::Created(created)) => created.members.iter().map(|member| member.user).collect(),
+            Some(domain::Event::Joined(joined)) => joined.users,
+            Some(domain::Event::Left(left)) => left.users,
+            _ => Vec::new(),
+        };
+        timelines.entry(conversation.clone()).or_default().push(Event {
+            conversation,
+            position: record.position,
+            actor: record.actor.to_string(),
+            seq: sent.map_or(0, |sent| sent.seq),
+            client_id: sent.map(|sent| sent.client_id.to_string()),
+            text: None,
+            mentions: sent.map(|sent| sent.mentions.clone()).unwrap_or_default(),
+            users: users.iter().map(ToString::to_string).collect(),
+            kind: record.r#type,
+        });
+    }
+    timelines
 }
 
 type Published = (String, (String, Option<Vec<u8>>));

@@ -130,6 +130,8 @@ pub struct Entry {
 pub struct Ending {
     /// All of `events`, by (conversation, member).
     pub logs: BTreeMap<(String, String), Vec<Event>>,
+    /// Every conversation as the public stream has it, and so without texts.
+    pub sealed: BTreeMap<String, Vec<Event>>,
     /// All of `history`, by (conversation, member): (seq, text).
     pub messages: BTreeMap<(String, String), Vec<(i64, Option<String>)>>,
     /// The last page of `inbox` of everybody.

@@ -17,6 +17,8 @@ use crate::stage::{Phase, Stage};
 use crate::world::World;
 
 const POLL: Duration = Duration::from_millis(20);
+/// A recovery worth a line.
+const SLOW_MS: At = 5_000;
 
 /// What the environment asks for.
 #[derive(Clone, Debug)]
@@ -148,10 +150,14 @@ async fn step(world: &mut World, stage: &Stage, faults: &[Fault], history: &mut 
 /// Waits until everything flows that was asked for after `since`.
 async fn flows(world: &mut World, stage: &Stage, since: At, after: &str, history: &mut History) -> Option<At> {
     let deadline = Instant::now() + PATIENCE;
+    let mut last = Vec::new();
     loop {
         world.tend();
         let stuck = stage.stuck(since);
         if stuck.is_empty() {
+            if !last.is_empty() && stage.now() - since > SLOW_MS {
+                eprintln!("{:>7} ms: the last to go on were {}", stage.now(), last.join(", "));
+            }
             return Some(stage.now() - since);
         }
         if Instant::now() > deadline {
@@ -162,6 +168,7 @@ async fn flows(world: &mut World, stage: &Stage, since: At, after: &str, history
             ));
             return None;
         }
+        last = stuck;
         sleep(POLL).await;
     }
 }

@@ -8,8 +8,9 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         for (sending, answer) in command.accepted() {
             let Answer::Ok { conversation, position, seq, duplicate } = answer else { continue };
             let Some(place) = command.what.conversation().or(conversation.as_deref()) else { continue };
-            let event = logs.event(place, *position);
-            if !kept(command, event, *seq, *duplicate) {
+            let text = if let What::Send { text, .. } = &command.what { Some(text) } else { None };
+            let event = logs.event(place, *position, text);
+            if !kept(command, event.as_ref(), *seq, *duplicate) {
                 let text = format!(
                     "{:?} of {}, asked at {} ms, was told position {position}, seq {seq}, duplicate {duplicate}; the log of {place} has {event:?} there",
                     command.what, command.user, sending.asked

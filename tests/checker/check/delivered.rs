@@ -26,15 +26,17 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
 }
 
 fn in_log(user: &str, how: &str, event: &Event, logs: &Logs<'_>, findings: &mut Findings) {
-    let there = logs.event(&event.conversation, event.position);
-    findings.require(there == Some(event), Kind::NotInLog, || format!("{user} {how} {event:?}; the log has {there:?}"));
+    let there = logs.event(&event.conversation, event.position, event.text.as_ref());
+    findings.require(there.as_ref() == Some(event), Kind::NotInLog, || {
+        format!("{user} {how} {event:?}; the log has {there:?}")
+    });
 }
 
 fn member(user: &str, conversation: &str, position: i64, what: &str, logs: &Logs<'_>, findings: &mut Findings) {
     // What is in no log is another finding.
     let Some(log) = logs.get(conversation).filter(|log| position <= log.last_position) else { return };
     findings.require(log.membership_at(user, position).is_some(), Kind::ToOutsider, || {
-        format!("{user} {what} position {position} of {conversation}, being no member there")
+        format!("{user} {what} position {position} of {conversation}, being a member {}", log.describe(user))
     });
 }
 

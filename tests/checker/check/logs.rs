@@ -6,6 +6,14 @@ use super::{Findings, Kind, Logs};
 use crate::history::{Event, History};
 
 pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
+    for (conversation, events) in &history.ending.sealed {
+        let log = logs.get(conversation).map(|log| log.events.values());
+        let shown = log.into_iter().flatten().map(|event| Event { text: None, ..(*event).clone() });
+        findings.require(shown.eq(events.iter().cloned()), Kind::Streams, || {
+            format!("{conversation} is another in the public stream than in `events`")
+        });
+        numbered(&format!("{conversation} in the public stream"), events, findings);
+    }
     for ((conversation, user), events) in &history.ending.logs {
         let who = format!("{conversation} as {user} sees it");
         numbered(&who, events, findings);
