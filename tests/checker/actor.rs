@@ -320,11 +320,12 @@ impl Actor {
             command.tries[number].answer = Some((now, answer.clone()));
         }
         let what = command.what.clone();
+        let decided = !matches!(&answer, Answer::Refused { code } if again(code));
+        if decided && what != What::Passing {
+            shown.decided.fetch_max(asked, Ordering::Relaxed);
+        }
         match &answer {
             Answer::Ok { conversation, .. } => {
-                if !matches!(what, What::Passing) {
-                    self.shown.accepted.fetch_max(asked, Ordering::Relaxed);
-                }
                 if let (What::Create { .. }, Some(conversation)) = (&what, conversation) {
                     record.places.entry(conversation.clone()).or_default().created = true;
                     self.stage.places.lock().expect("no panic").push(conversation.clone());

@@ -42,8 +42,8 @@ pub struct Stage {
 #[derive(Default)]
 pub struct Shown {
     record: Mutex<Record>,
-    /// When the newest command was asked for that was accepted.
-    pub accepted: AtomicU64,
+    /// When the newest command was asked for that was decided.
+    pub decided: AtomicU64,
     /// It lost its socket and does not come back.
     pub away: AtomicBool,
 }
@@ -139,7 +139,7 @@ impl Stage {
         let partitions = self.flow.iter().enumerate().filter(|(_, at)| at.load(Ordering::Relaxed) <= since);
         let mut stuck: Vec<_> = partitions.map(|(n, _)| format!("partition {n}")).collect();
         for (n, shown) in self.shown.iter().enumerate() {
-            if !shown.away.load(Ordering::Relaxed) && shown.accepted.load(Ordering::Relaxed) <= since {
+            if !shown.away.load(Ordering::Relaxed) && shown.decided.load(Ordering::Relaxed) <= since {
                 stuck.push(format!("actor {n}"));
             }
         }
