@@ -288,7 +288,7 @@ impl Actor {
                 self.stage.arrived(&event.conversation, text);
             }
             learn(&mut record, &user, &event);
-            record.history.pushes.push(Push { user, event });
+            record.history.pushes.push(Push { user, at: self.stage.now(), event });
         } else if frame["type"] == "inbox.changed"
             && let Some(entry) = Entry::read(&user, &frame["data"])
         {

@@ -40,6 +40,8 @@ pub enum Kind {
     Presence,
     /// The public streams are not the accepted journal.
     Streams,
+    /// A journal is not whole.
+    Journal,
     /// A rebuilt view is not the live one.
     Rebuild,
     /// Somebody was refused who did nothing wrong.

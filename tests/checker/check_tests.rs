@@ -85,7 +85,7 @@ fn right() -> History {
     let sealed = log.iter().map(|event| Event { text: None, ..event.clone() });
     history.ending.sealed.insert(PLACE.into(), sealed.collect());
     for user in [ADA, BOB] {
-        history.pushes.extend(log.iter().map(|event| Push { user: user.into(), event: event.clone() }));
+        history.pushes.extend(log.iter().map(|event| Push { user: user.into(), at: 9, event: event.clone() }));
         let key = (PLACE.to_owned(), user.to_owned());
         history.ending.logs.insert(key.clone(), log.clone());
         let messages = log.iter().filter(|event| event.seq > 0).map(|event| (event.seq, event.text.clone()));
@@ -95,7 +95,7 @@ fn right() -> History {
         history.ending.shown.insert(user.into(), "online".into());
     }
     history.ending.inbox = vec![entry(ADA, 3), entry(BOB, 2)];
-    history.pushes.extend(log[..4].iter().map(|event| Push { user: EVE.into(), event: event.clone() }));
+    history.pushes.extend(log[..4].iter().map(|event| Push { user: EVE.into(), at: 9, event: event.clone() }));
     history.pages.push(Page {
         user: EVE.into(),
         conversation: PLACE.into(),
@@ -193,11 +193,14 @@ const WRONG: &[Wrong] = &[
     (Kind::NotInLog, "a message was fetched that is not there", |h| h.pages[0].events[0].seq = 9),
     (Kind::ToOutsider, "who was removed got more", |h| {
         let event = message(5, 3, ADA);
-        h.pushes.push(Push { user: EVE.into(), event });
+        h.pushes.push(Push { user: EVE.into(), at: 9, event });
     }),
     (Kind::ToOutsider, "who was not yet a member got something", |h| {
         let event = message(2, 1, ADA);
-        h.pushes.push(Push { user: "usr_zoe".into(), event });
+        let users = vec!["usr_zoe".into()];
+        let add = What::Add { conversation: PLACE.into(), users };
+        h.commands.push(Command { user: ADA.into(), what: add, tries: vec![tried(10, ok(6, 0, false))] });
+        h.pushes.push(Push { user: "usr_zoe".into(), at: 9, event });
     }),
     (Kind::ToOutsider, "who was removed could fetch more", |h| h.pages[0].last_position = 5),
     (Kind::ToOutsider, "who was removed was shown the inbox", |h| h.entries.push(entry(EVE, 3))),
@@ -219,6 +222,7 @@ const WRONG: &[Wrong] = &[
         h.ending.logs.clear();
         h.commands.push(Command { user: ADA.into(), what: send(4), tries: vec![tried(9, ok(7, 4, false))] });
     }),
+    (Kind::Journal, "a journal is trimmed too early", |h| h.ending.torn.push("begins at 7".into())),
     (Kind::Refused, "a socket was closed for good", |h| h.refusals.push("closed with 4500".into())),
     (Kind::Refused, "a command was refused as internal", |h| {
         h.commands[1].tries[0] = tried(2, Answer::Refused { code: "internal".into() });

@@ -10,7 +10,7 @@ use sqlx::{PgPool, Row};
 use tidings::codec::Codec;
 use tidings::codec::records::ConversationEvent;
 use tidings::domain::conversation as domain;
-use tidings::log::journal::{Head, JournalReader};
+use tidings::log::journal::{Head, JournalError, JournalReader};
 use tidings::log::{Reader, ends, read_to_end, topics};
 use tokio::time::{Instant, sleep};
 
@@ -39,7 +39,7 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     }
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
-    ending.streams = streams(&kafka).await;
+    (ending.streams, ending.torn) = streams(&kafka).await;
     ending.sealed = sealed(&ending.streams);
     if rebuild {
         ending.views = rebuilt(stack).await;
@@ -180,11 +180,19 @@ async fn shown(stack: &Stack, stage: &Stage, stranger: &Account, ending: &mut En
 }
 
 /// What the accepted journal says should be public, and what is, when the publishers have had time to get there.
-async fn streams(client: &ClientConfig) -> Vec<Stream> {
+async fn streams(client: &ClientConfig) -> (Vec<Stream>, Vec<String>) {
+    let mut torn = Vec::new();
     let mut streams: BTreeMap<(&str, i32), Stream> = BTreeMap::new();
     for journal in JOURNALS {
         for partition in 0..PARTITIONS {
-            for (stream, record) in accepted(client, journal, partition).await {
+            let accepted = match accepted(client, journal, partition).await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    torn.push(format!("{journal}/{partition}: {error}"));
+                    continue;
+                }
+            };
+            for (stream, record) in accepted {
                 let name = STREAMS.into_iter().find(|name| *name == stream);
                 let name = name.unwrap_or_else(|| panic!("the checker does not know the stream {stream}"));
                 streams.entry((name, partition)).or_default().accepted.push(record);
@@ -205,7 +213,7 @@ async fn streams(client: &ClientConfig) -> Vec<Stream> {
             sleep(POLL).await;
         }
     }
-    streams.into_values().collect()
+    (streams.into_values().collect(), torn)
 }
 
 /// The timelines that the public stream holds.
@@ -240,19 +248,18 @@ fn sealed(streams: &[Stream]) -> BTreeMap<String, Vec<Event>> {
 
 type Published = (String, (String, Option<Vec<u8>>));
 
-async fn accepted(client: &ClientConfig, journal: &str, partition: i32) -> Vec<Published> {
+async fn accepted(client: &ClientConfig, journal: &str, partition: i32) -> Result<Vec<Published>, JournalError> {
     let mut all = Vec::new();
-    let end = ends(client, journal, partition).await.expect("read").high;
-    let reader = Reader::new(client, journal).expect("reads");
-    let opened = JournalReader::open(&reader, Codec::builtin(), journal, partition, Head::default()).await;
-    let mut records = opened.expect("the journal is whole");
+    let end = ends(client, journal, partition).await?.high;
+    let reader = Reader::new(client, journal)?;
+    let mut records = JournalReader::open(&reader, Codec::builtin(), journal, partition, Head::default()).await?;
     while records.head().next_offset < end {
-        for accepted in records.next(1_000).await.expect("read") {
+        for accepted in records.next(1_000).await? {
             let public = accepted.record.records.into_iter();
             all.extend(public.map(|r| (r.stream, (r.key, r.value.map(|value| value.to_vec())))));
         }
     }
-    all
+    Ok(all)
 }
 
 /// Every projection, as it is and as it is made anew.

@@ -99,6 +99,7 @@ pub struct Event {
 #[derive(Clone, Debug)]
 pub struct Push {
     pub user: String,
+    pub at: At,
     pub event: Event,
 }
 
@@ -143,6 +144,8 @@ pub struct Ending {
     /// Everybody's status, as a stranger is told it.
     pub shown: BTreeMap<String, String>,
     pub streams: Vec<Stream>,
+    /// Journals that cannot be read from their beginning, though nothing in them is old enough to be trimmed.
+    pub torn: Vec<String>,
     /// By projection: the rows before and after a rebuild.
     pub views: BTreeMap<String, (Vec<String>, Vec<String>)>,
 }

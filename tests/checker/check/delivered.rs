@@ -1,12 +1,17 @@
 //! What came to people: only what is in the log, only to members, and to them all of it.
 
+use std::collections::HashMap;
+
 use super::{Findings, Kind, Log, Logs};
-use crate::history::{Entry, Event, History, Page};
+use crate::history::{Answer, At, Entry, Event, History, Page, Push};
 
 pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
-    for push in &history.pushes {
-        in_log(&push.user, "was pushed", &push.event, logs, findings);
-        member(&push.user, &push.event.conversation, push.event.position, "was pushed an event at", logs, findings);
+    let asked = asked_at(history);
+    for Push { user, at, event } in &history.pushes {
+        in_log(user, "was pushed", event, logs, findings);
+        if !returns(user, *at, event, logs, &asked) {
+            member(user, &event.conversation, event.position, "was pushed an event at", logs, findings);
+        }
     }
     for page in &history.pages {
         fetched(page, logs, findings);
@@ -23,6 +28,33 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         }
     }
     told_of_all(history, logs, findings);
+}
+
+/// By (conversation, position): when the change at it was first asked for.
+type AskedAt<'a> = HashMap<(&'a str, i64), At>;
+
+fn asked_at(history: &History) -> AskedAt<'_> {
+    let mut asked = AskedAt::new();
+    for command in &history.commands {
+        for (sending, answer) in command.accepted() {
+            if let (Some(conversation), Answer::Ok { position, duplicate: false, .. }) =
+                (command.what.conversation(), answer)
+            {
+                asked.entry((conversation, *position)).or_insert(sending.asked);
+            }
+        }
+    }
+    asked
+}
+
+/// A new owner pushes what it adopts to the members of now: who became one later, but was one by the time of the push, may read all that
+/// was before anyway.
+fn returns(user: &str, at: At, event: &Event, logs: &Logs<'_>, asked: &AskedAt<'_>) -> bool {
+    let all = logs.get(&event.conversation).and_then(|log| log.memberships.get(user));
+    all.into_iter().flatten().any(|membership| {
+        let began = asked.get(&(event.conversation.as_str(), membership.first)).copied().unwrap_or(0);
+        membership.first > event.position && began <= at
+    })
 }
 
 fn in_log(user: &str, how: &str, event: &Event, logs: &Logs<'_>, findings: &mut Findings) {

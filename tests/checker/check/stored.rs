@@ -24,6 +24,9 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         }
     }
     presence(history, findings);
+    for text in &history.ending.torn {
+        findings.add(Kind::Journal, text);
+    }
     for stream in &history.ending.streams {
         same_stream(stream, findings);
     }
