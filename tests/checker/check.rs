@@ -104,8 +104,8 @@ pub struct Log<'a> {
     sealed: bool,
 }
 
-#[derive(Debug)]
 /// From the event that began it to the one that ended it.
+#[derive(Debug)]
 pub struct Membership {
     first: i64,
     /// None: it goes on.

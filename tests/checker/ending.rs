@@ -14,7 +14,7 @@ use tidings::log::journal::{Head, JournalError, JournalReader};
 use tidings::log::{Reader, ends, read_to_end, topics};
 use tokio::time::{Instant, sleep};
 
-use crate::history::{Ending, Entry, Event, Stream};
+use crate::history::{Ending, Entry, Event, Keyed, Message, Stream};
 use crate::stage::{PARTITIONS, Stage};
 use crate::support::{Account, Stack};
 
@@ -117,8 +117,8 @@ async fn events(stack: &Stack, account: &Account, conversation: &str) -> Vec<Eve
     }
 }
 
-async fn messages(stack: &Stack, account: &Account, conversation: &str) -> Vec<(i64, Option<String>)> {
-    let mut messages: Vec<(i64, Option<String>)> = Vec::new();
+async fn messages(stack: &Stack, account: &Account, conversation: &str) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
     loop {
         let after = messages.last().map_or(0, |message| message.0);
         let data = json!({ "conversation": conversation, "after_seq": after, "limit": 200 });
@@ -246,7 +246,8 @@ fn sealed(streams: &[Stream]) -> BTreeMap<String, Vec<Event>> {
     timelines
 }
 
-type Published = (String, (String, Option<Vec<u8>>));
+/// Stream and record.
+type Published = (String, Keyed);
 
 async fn accepted(client: &ClientConfig, journal: &str, partition: i32) -> Result<Vec<Published>, JournalError> {
     let mut all = Vec::new();

@@ -126,6 +126,9 @@ pub struct Entry {
     pub left: bool,
 }
 
+/// Seq and text.
+pub type Message = (i64, Option<String>);
+
 /// What the server says when all is quiet again, and what each person knows by then without having been told to look.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
@@ -133,8 +136,8 @@ pub struct Ending {
     pub logs: BTreeMap<(String, String), Vec<Event>>,
     /// Every conversation as the public stream has it, and so without texts.
     pub sealed: BTreeMap<String, Vec<Event>>,
-    /// All of `history`, by (conversation, member): (seq, text).
-    pub messages: BTreeMap<(String, String), Vec<(i64, Option<String>)>>,
+    /// All of `history`, by (conversation, member).
+    pub messages: BTreeMap<(String, String), Vec<Message>>,
     /// The last page of `inbox` of everybody.
     pub inbox: Vec<Entry>,
     /// Up to where each person has every event, by (conversation, person); none: it knows that it is no member.
@@ -150,12 +153,15 @@ pub struct Ending {
     pub views: BTreeMap<String, (Vec<String>, Vec<String>)>,
 }
 
-/// One partition of a public stream: (key, value) as it should be by the accepted journal, and as it is.
+/// Key and value.
+pub type Keyed = (String, Option<Vec<u8>>);
+
+/// One partition of a public stream, as it should be by the accepted journal, and as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     pub name: String,
-    pub accepted: Vec<(String, Option<Vec<u8>>)>,
-    pub public: Vec<(String, Option<Vec<u8>>)>,
+    pub accepted: Vec<Keyed>,
+    pub public: Vec<Keyed>,
 }
 
 fn text(value: &Value) -> Option<String> {

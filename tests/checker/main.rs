@@ -36,8 +36,9 @@ async fn faults_do_no_harm() {
         reports.push(run::run(&mut world, &settings, kind).await);
     }
     eprintln!("{}", run::table(&reports));
-    for exit in &world.exits {
-        eprintln!("note: {exit}; see {}", world.logs.display());
+    world.exits.sort_unstable();
+    for same in world.exits.chunk_by(|a, b| a == b) {
+        eprintln!("note: {}, {} times; see {}", same[0], same.len(), world.logs.display());
     }
     let mut bad = false;
     for report in &reports {

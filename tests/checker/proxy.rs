@@ -91,8 +91,7 @@ async fn pump(
     mut states: watch::Receiver<State>,
 ) {
     let mut buffer = vec![0; 64 << 10];
-    loop {
-        let Ok(bytes @ 1..) = from.read(&mut buffer).await else { break };
+    while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
         let read = Instant::now();
         loop {
             let weather = states.borrow_and_update().weather;

@@ -68,7 +68,6 @@ pub struct Report {
     commands: usize,
     accepted: usize,
     pushes: usize,
-    /// Commands over the time in which faults happened.
     pub violations: Vec<Violation>,
     pub took: Duration,
 }

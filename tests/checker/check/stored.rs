@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Findings, Kind, Log, Logs};
-use crate::history::{Entry, History, Stream, What};
+use crate::history::{Entry, History, Keyed, Stream, What};
 
 pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
     let reads = Reads::of(history);
@@ -106,9 +106,7 @@ fn same_stream(stream: &Stream, findings: &mut Findings) {
             return;
         }
     }
-    let newest = |records: &'_ [(String, Option<Vec<u8>>)]| -> BTreeMap<String, Option<Vec<u8>>> {
-        records.iter().cloned().collect()
-    };
+    let newest = |records: &[Keyed]| -> BTreeMap<String, Option<Vec<u8>>> { records.iter().cloned().collect() };
     let mut published = newest(public);
     for (key, value) in newest(accepted) {
         // A tombstone may be gone with what it removed.
