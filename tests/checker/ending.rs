@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use rdkafka::ClientConfig;
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row};
@@ -20,6 +21,8 @@ use crate::support::{Account, Stack};
 
 /// For what must come by itself when nothing is wrong any more.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+/// Reads over HTTP.
+const AT_A_TIME: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
 
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
@@ -32,10 +35,14 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     let kafka = kafka(stack);
     views_at_the_end(stack, &kafka).await;
     let members = inboxes(stack, stage, &mut ending).await;
-    for (conversation, account) in &members {
-        let key = (conversation.clone(), account.user.clone());
-        ending.logs.insert(key.clone(), events(stack, account, conversation).await);
-        ending.messages.insert(key, messages(stack, account, conversation).await);
+    let read = futures_util::stream::iter(members).map(|(conversation, account)| async move {
+        let events = events(stack, &account, &conversation).await;
+        let messages = messages(stack, &account, &conversation).await;
+        ((conversation, account.user), events, messages)
+    });
+    for (key, events, messages) in read.buffer_unordered(AT_A_TIME).collect::<Vec<_>>().await {
+        ending.logs.insert(key.clone(), events);
+        ending.messages.insert(key, messages);
     }
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
@@ -92,8 +99,9 @@ async fn command(stack: &Stack, account: &Account, kind: &str, data: Value) -> V
 /// Everybody's inbox, and so who is a member of what.
 async fn inboxes(stack: &Stack, stage: &Stage, ending: &mut Ending) -> Vec<(String, Account)> {
     let mut members = Vec::new();
-    for account in &stage.accounts {
-        let inbox = command(stack, account, "inbox", json!({ "limit": 200 })).await;
+    let inboxes = futures_util::stream::iter(&stage.accounts)
+        .map(|account| async move { (account, command(stack, account, "inbox", json!({ "limit": 200 })).await) });
+    for (account, inbox) in inboxes.buffered(AT_A_TIME).collect::<Vec<_>>().await {
         for entry in inbox["conversations"].as_array().into_iter().flatten() {
             let entry = Entry::read(&account.user, entry).expect("a conversation");
             members.push((entry.conversation.clone(), account.clone()));
