@@ -83,7 +83,9 @@ fn fetched(page: &Page, logs: &Logs<'_>, findings: &mut Findings) {
     findings.require(positions == due, Kind::PositionGap, || {
         format!("{user} fetched {positions:?} of {conversation} after {after}")
     });
-    member(user, conversation, *last_position, "fetched a page up to", logs, findings);
+    let what =
+        format!("fetched {} events after {after}, the last at {:?}, with a page up to", events.len(), positions.last());
+    member(user, conversation, *last_position, &what, logs, findings);
 }
 
 /// By `caught_up`, pushes and `events` alone.
