@@ -74,7 +74,7 @@ fn listener(authority: &Authority) -> KafkaListener {
         format!("{at}.sasl.enabled.mechanisms=PLAIN"),
         format!("{at}.plain.sasl.jaas.config={module} user_tidings=\"{PASSWORD}\";"),
     ];
-    KafkaListener { name: "SECURE".into(), protocol: "SASL_SSL".into(), port, properties }
+    KafkaListener { name: "SECURE".into(), protocol: "SASL_SSL".into(), port, advertised_port: None, properties }
 }
 
 /// From now on Postgres speaks TLS only.
@@ -153,7 +153,7 @@ async fn everything_speaks_tls_and_nobody_else_is_spoken_to() {
     let mut options = PartsOptions::new(data.path().join("parts"));
     options.fsync = false;
     let kafka = listener(&ours);
-    options.kafka_listener = Some(kafka.clone());
+    options.kafka_listeners = vec![kafka.clone()];
     let parts = Parts::start(options).await.unwrap_or_else(|error| panic!("{error}"));
     secure_postgres(&parts, &ours).await;
 

@@ -92,15 +92,17 @@ impl Kafka {
         }
         let (port, controller) = (self.port, self.controller_port);
         let mut text = PROPERTIES.to_owned();
-        let (mut more, mut protocols) = (String::new(), "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned());
-        if let Some(KafkaListener { name, protocol, port, properties }) = &self.around.kafka_listener {
-            more = format!(",{name}://127.0.0.1:{port}");
+        let (mut more, mut advertised) = (String::new(), String::new());
+        let mut protocols = "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+        for KafkaListener { name, protocol, port, advertised_port, properties } in &self.around.kafka_listeners {
+            let _ = write!(more, ",{name}://127.0.0.1:{port}");
+            let _ = write!(advertised, ",{name}://127.0.0.1:{}", advertised_port.unwrap_or(*port));
             let _ = write!(protocols, ",{name}:{protocol}");
             let _ = write!(text, "\n{}", properties.join("\n"));
         }
         let _ = writeln!(text, "\nlistener.security.protocol.map={protocols}");
         let _ = writeln!(text, "listeners=BROKER://127.0.0.1:{port}{more},CONTROLLER://127.0.0.1:{controller}");
-        let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}{more}");
+        let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}{advertised}");
         let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
         let _ = writeln!(text, "log.dirs={}", escape_property(&folder));
         let path = self.around.data.path(name);

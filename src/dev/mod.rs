@@ -43,6 +43,8 @@ pub struct KafkaListener {
     pub protocol: String,
     /// A free one.
     pub port: u16,
+    /// Where clients are told to go, if not to `port`: a proxy before it.
+    pub advertised_port: Option<u16>,
     /// Lines of `server.properties` that it needs.
     pub properties: Vec<String>,
 }
@@ -58,8 +60,8 @@ pub struct PartsOptions {
     pub fsync: bool,
     /// Kafka for quick starts and little memory; off for measuring, when it gets the full compiler and 1 GB.
     pub quick: bool,
-    /// One more way to reach Kafka.
-    pub kafka_listener: Option<KafkaListener>,
+    /// More ways to reach Kafka.
+    pub kafka_listeners: Vec<KafkaListener>,
     /// Who hears how it goes.
     pub progress: Arc<dyn Progress>,
 }
@@ -73,7 +75,7 @@ impl PartsOptions {
             fresh: false,
             fsync: true,
             quick: true,
-            kafka_listener: None,
+            kafka_listeners: Vec::new(),
             progress: Arc::new(Silent),
         }
     }
@@ -87,7 +89,7 @@ pub(crate) struct Surroundings {
     progress: Arc<dyn Progress>,
     fsync: bool,
     quick: bool,
-    kafka_listener: Option<KafkaListener>,
+    kafka_listeners: Vec<KafkaListener>,
 }
 
 /// The running parts. Dropping this kills them; [`Parts::stop`] ends them in their own way.
@@ -115,8 +117,8 @@ impl Parts {
             home::wipe(&data)?;
             data.wipe()?;
         }
-        let PartsOptions { progress, fsync, quick, kafka_listener, .. } = options;
-        let around = Arc::new(Surroundings { tools, jars, data, progress, fsync, quick, kafka_listener });
+        let PartsOptions { progress, fsync, quick, kafka_listeners, .. } = options;
+        let around = Arc::new(Surroundings { tools, jars, data, progress, fsync, quick, kafka_listeners });
         let (deaths, death) = watch::channel(None);
         let (kafka, postgres) = tokio::try_join!(
             async { Running::start(Kafka::prepare(around.clone()).await?, deaths.clone()).await },

@@ -67,6 +67,11 @@ impl Stack {
 
     /// Kafka and Postgres, topics and tables, two tenants; no role yet.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// As [`Stack::start`], with other parts.
+    pub async fn start_with(change: impl FnOnce(&mut PartsOptions)) -> Self {
         // Only the first provider installed counts; all are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Postgres runs as another user than root.
@@ -74,6 +79,7 @@ impl Stack {
             tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().expect("a directory");
         let mut options = PartsOptions::new(data.path().join("parts"));
         options.fsync = false;
+        change(&mut options);
         let parts = Parts::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         let keys = Keys::make(data.path());
         let env = vec![

@@ -1,6 +1,7 @@
 //! Roles as processes of their own, to be stopped, frozen and killed from outside.
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -14,28 +15,41 @@ pub struct Role {
     pub address: String,
     child: Child,
     env: Vec<(String, String)>,
+    /// Where it writes what it has to say; none: with the test.
+    log: Option<PathBuf>,
 }
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
+fn spawn(name: &str, env: &[(String, String)], address: &str, log: Option<&Path>) -> Child {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_tidings"), name]);
+    if let Some(log) = log {
+        let file = std::fs::File::options().create(true).append(true).open(log).expect("a log");
+        command.stdout(file.try_clone().expect("a file")).stderr(file);
+    }
+    let envs = env.iter().cloned();
+    command.envs(envs).env("TIDINGS_GATEWAY__LISTEN", address).stdin(Stdio::null()).kill_on_drop(true);
+    command.spawn().expect("starts")
+}
+
 impl Role {
     pub async fn start(name: &str, env: &[(String, String)]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        Self::start_at(name, env, address).await
+        Self::start_at(name, env, address, None).await
     }
 
-    async fn start_at(name: &str, env: &[(String, String)], address: String) -> Self {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_tidings"), name]);
-        command
-            .envs(env.iter().cloned())
-            .env("TIDINGS_GATEWAY__LISTEN", &address)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let child = command.spawn().expect("starts");
-        let mut role = Self { name: name.to_owned(), address, child, env: env.to_vec() };
+    /// As [`Role::start`], with what it says at the end of a file.
+    pub async fn start_logged(name: &str, env: &[(String, String)], log: &Path) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        Self::start_at(name, env, address, Some(log.to_owned())).await
+    }
+
+    async fn start_at(name: &str, env: &[(String, String)], address: String, log: Option<PathBuf>) -> Self {
+        let child = spawn(name, env, &address, log.as_deref());
+        let mut role = Self { name: name.to_owned(), address, child, env: env.to_vec(), log };
         role.wait_ready().await;
         role
     }
@@ -56,8 +70,29 @@ impl Role {
         }
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id().expect("running")
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
+    /// SIGKILL, and nothing more.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("kills");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal("-TERM").await;
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("a child")
+    }
+
+    /// The same again at the same address, after its end; does not wait until it is ready.
+    pub fn revive(&mut self) {
+        self.child = spawn(&self.name, &self.env, &self.address, self.log.as_deref());
     }
 
     async fn signal(&self, signal: &str) {
@@ -78,7 +113,7 @@ impl Role {
     /// SIGKILL, and the same again at the same address.
     pub async fn kill_and_restart(mut self) -> Self {
         self.child.kill().await.expect("kills");
-        Self::start_at(&self.name, &self.env, self.address.clone()).await
+        Self::start_at(&self.name, &self.env, self.address.clone(), self.log.clone()).await
     }
 
     /// SIGTERM, waits for the orderly end, and the same again at the same address.
@@ -86,6 +121,6 @@ impl Role {
         self.signal("-TERM").await;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("a child");
         assert!(ended.success(), "{} ended with {ended}", self.name);
-        Self::start_at(&self.name, &self.env, self.address.clone()).await
+        Self::start_at(&self.name, &self.env, self.address.clone(), self.log.clone()).await
     }
 }

@@ -1,0 +1,56 @@
+//! Faults from outside while people do all they can, and a checker that reads what each of them asked, was told and received.
+//!
+//! - `history` is what happened, as data; `check` says what is wrong with it, and `check_tests` that it finds each wrong.
+//! - `stage`, `deeds`, `actor`: simulated people, and what they show of themselves.
+//! - `world`: two processes of each role, with a `proxy` on every way; `nemesis`: what goes wrong, by a seed.
+//! - `run`: one schedule; `ending`: what the server says when it is over.
+//!
+//! Settings: `TIDINGS_CHECK_SECONDS` (faults of each kind go on for so long; 0: one round), `TIDINGS_CHECK_SEED`,
+//! `TIDINGS_CHECK_CLIENTS`, `TIDINGS_CHECK_KINDS` (names of [`nemesis::Kind`], with commas).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod actor;
+mod check;
+mod check_tests;
+mod deeds;
+mod ending;
+mod history;
+mod nemesis;
+mod proxy;
+mod run;
+mod stage;
+mod world;
+
+/// One violation may have many witnesses.
+const SHOWN_OF_A_KIND: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_do_no_harm() {
+    let settings = run::Settings::read();
+    eprintln!("{}", settings.line());
+    let mut world = world::World::start().await;
+    let mut reports = Vec::new();
+    for kind in settings.kinds.clone() {
+        reports.push(run::run(&mut world, &settings, kind).await);
+    }
+    eprintln!("{}", run::table(&reports));
+    world.exits.sort_unstable();
+    for same in world.exits.chunk_by(|a, b| a == b) {
+        eprintln!("note: {}, {} times; see {}", same[0], same.len(), world.logs.display());
+    }
+    let mut bad = false;
+    for report in &reports {
+        let mut violations = report.violations.clone();
+        violations.sort_by_key(|violation| violation.kind);
+        bad |= !violations.is_empty();
+        for same in violations.chunk_by(|a, b| a.kind == b.kind) {
+            for violation in &same[..same.len().min(SHOWN_OF_A_KIND)] {
+                eprintln!("{}: {:?}: {}", report.kind.name(), violation.kind, violation.text);
+            }
+            eprintln!("{}: {:?}: {} in all", report.kind.name(), same[0].kind, same.len());
+        }
+    }
+    assert!(!bad, "violations; run again: {}; the roles' logs are in {}", settings.line(), world.logs.display());
+}

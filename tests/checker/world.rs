@@ -1,0 +1,148 @@
+//! Two processes of each role with a network between them and everything else, and who starts again what ended.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidings::dev::KafkaListener;
+
+use crate::proxy::Proxy;
+use crate::support::{Role, Stack};
+
+/// In the order in which they are started.
+pub const ROLES: [&str; 4] = ["sequencer", "projector", "publisher", "gateway"];
+const OF_EACH: usize = 2;
+/// Longer than it takes to declare a frozen process dead, by its group or by its claim.
+pub const DEAD_AFTER: Duration = Duration::from_millis(3_000);
+
+const SETTINGS: [(&str, &str); 9] = [
+    ("TIDINGS_KAFKA__SESSION_TIMEOUT_MS", "2000"),
+    ("TIDINGS_SESSIONS__RENEW_MS", "400"),
+    ("TIDINGS_SESSIONS__OVERDUE_MS", "2000"),
+    ("TIDINGS_GATEWAY__COMMAND_TIMEOUT_MS", "2000"),
+    ("TIDINGS_GATEWAY__DRAIN_MS", "300"),
+    ("TIDINGS_GATEWAY__DRAIN_NOTICE_MS", "100"),
+    ("TIDINGS_GATEWAY__PING_INTERVAL_MS", "2000"),
+    ("TIDINGS_POSTGRES__STATEMENT_TIMEOUT_MS", "2000"),
+    ("TIDINGS_POSTGRES__MAX_CONNECTIONS", "6"),
+];
+
+/// Compaction all the while: segments end soon, and whatever is dirty is cleaned.
+const BROKER: [&str; 4] = [
+    "log.roll.ms=5000",
+    "log.cleaner.min.cleanable.ratio=0.01",
+    "log.cleaner.max.compaction.lag.ms=5000",
+    "log.cleaner.threads=1",
+];
+
+/// A process of a role, and the ways to it and from it.
+pub struct Process {
+    pub role: Role,
+    pub kafka: Proxy,
+    pub postgres: Proxy,
+    /// Of a gateway.
+    pub clients: Proxy,
+    /// Nobody is to start it again now.
+    pub down: bool,
+}
+
+pub struct World {
+    pub stack: Stack,
+    pub processes: Vec<Process>,
+    /// What ended without having been asked to, and was started again.
+    pub exits: Vec<String>,
+    pub logs: PathBuf,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("checker");
+        let _ = std::fs::remove_dir_all(&logs);
+        std::fs::create_dir_all(&logs).expect("a directory");
+        let mut ways = Vec::new();
+        for _ in 0..ROLES.len() * OF_EACH {
+            ways.push((Proxy::listen().await, Proxy::listen().await, Proxy::listen().await));
+        }
+        let ports: Vec<_> = ways.iter().map(|_| free_port()).collect();
+        let listeners = ways.iter().zip(&ports).enumerate().map(|(n, ((kafka, ..), port))| KafkaListener {
+            name: format!("WAY{n}"),
+            protocol: "PLAINTEXT".into(),
+            port: *port,
+            advertised_port: Some(kafka.address.port()),
+            properties: if n == 0 { BROKER.map(str::to_owned).to_vec() } else { Vec::new() },
+        });
+        let listeners = listeners.collect();
+        let mut stack = Stack::start_with(|options| options.kafka_listeners = listeners).await;
+        let url: url::Parts = url::Parts::of(stack.parts.postgres_url());
+        stack.env.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut processes = Vec::new();
+        for (n, ((kafka, postgres, clients), port)) in ways.into_iter().zip(ports).enumerate() {
+            kafka.lead_to(([127, 0, 0, 1], port).into());
+            postgres.lead_to(url.address);
+            let mut env = stack.env.clone();
+            env.push(("TIDINGS_KAFKA__BROKERS".into(), kafka.address.to_string()));
+            env.push(("TIDINGS_POSTGRES__URL".into(), url.with(postgres.address)));
+            let name = ROLES[n / OF_EACH];
+            let role = Role::start_logged(name, &env, &logs.join(format!("{name}-{}.log", n % OF_EACH))).await;
+            clients.lead_to(role.address.parse().expect("an address"));
+            processes.push(Process { role, kafka, postgres, clients, down: false });
+        }
+        stack.address = processes.last().expect("gateways").role.address.clone();
+        Self { stack, processes, exits: Vec::new(), logs }
+    }
+
+    /// The two of a role.
+    pub fn of(role: usize) -> [usize; OF_EACH] {
+        [role * OF_EACH, role * OF_EACH + 1]
+    }
+
+    /// Where clients go.
+    pub fn gateways(&self) -> Vec<String> {
+        Self::of(3).iter().map(|n| self.processes[*n].clients.address.to_string()).collect()
+    }
+
+    pub fn name(&self, process: usize) -> String {
+        format!("{} {}", self.processes[process].role.name, process % OF_EACH)
+    }
+
+    /// Starts again what has ended by itself, as whoever runs this would.
+    pub fn tend(&mut self) {
+        for n in 0..self.processes.len() {
+            let name = self.name(n);
+            let process = &mut self.processes[n];
+            if !process.down
+                && let Some(status) = process.role.ended()
+            {
+                self.exits.push(format!("{name} ended by itself: {status}"));
+                process.role.revive();
+            }
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+mod url {
+    use std::net::SocketAddr;
+
+    /// The database's address, to be led over a proxy.
+    pub struct Parts {
+        text: String,
+        host: String,
+        pub address: SocketAddr,
+    }
+
+    impl Parts {
+        pub fn of(text: &str) -> Self {
+            let rest = text.rsplit_once('@').expect("user and host").1;
+            let host = rest.split_once('/').expect("a database").0.to_owned();
+            let address = host.replace("localhost", "127.0.0.1").parse().expect("an address");
+            Self { text: text.to_owned(), host, address }
+        }
+
+        pub fn with(&self, address: SocketAddr) -> String {
+            self.text.replace(&format!("@{}/", self.host), &format!("@{address}/"))
+        }
+    }
+}
