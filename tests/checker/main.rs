@@ -26,7 +26,9 @@ mod world;
 /// One violation may have many witnesses.
 const SHOWN_OF_A_KIND: usize = 5;
 
+/// `cargo test --test checker -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes five minutes: to be run by hand until it is part of what every change must pass"]
 async fn faults_do_no_harm() {
     let settings = run::Settings::read();
     eprintln!("{}", settings.line());

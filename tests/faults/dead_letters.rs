@@ -1,5 +1,6 @@
 //! A command that cannot be decoded is set aside, and the partition moves on.
 
+use tidings::codec::SCHEMAS;
 use tidings::log::{Producer, topics};
 
 use crate::support::{Person, Stack};
@@ -16,7 +17,10 @@ async fn a_command_that_cannot_be_decoded_is_listed_and_passed_over() {
     client.set("bootstrap.servers", stack.parts.kafka());
     let producer = Producer::new(&client).expect("a producer");
     for partition in 0..4 {
-        for value in [&b"not a frame"[..], &[0, 0, 0, 0, 1, 255, 255], &[0, 0, 0, 99, 0]] {
+        // No frame, a command that is cut short, and a schema that nobody knows.
+        let id = SCHEMAS[0].id.to_be_bytes();
+        let damaged = [0, id[0], id[1], id[2], id[3], 255, 255];
+        for value in [&b"not a frame"[..], &damaged, &[0, 0, 0, 99, 0]] {
             let append =
                 producer.append(topics::CONVERSATION_COMMANDS, partition, b"key", Some(value)).expect("queued");
             append.await.expect("appended");
