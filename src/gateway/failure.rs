@@ -35,6 +35,12 @@ impl Failure {
         Self::new(ErrorCode::Unavailable, message)
     }
 
+    /// The same, but not to be tried again before `wait`.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        self
+    }
+
     /// No such thing in this tenant.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotFound, message)
@@ -57,12 +63,7 @@ impl Failure {
 
     /// Too many in too short a time.
     pub fn rate_limited(wait: Duration) -> Self {
-        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        Self {
-            code: ErrorCode::RateLimited,
-            message: "too many requests; slow down".to_owned(),
-            retry_after_ms: Some(millis),
-        }
+        Self::new(ErrorCode::RateLimited, "too many requests; slow down").after(wait)
     }
 }
 

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use dashmap::DashMap;
 use ring::digest::{SHA256, digest};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -17,8 +18,13 @@ use crate::domain::Timestamp;
 
 /// How long a revoked API key may still work, and an unknown one is not looked up again.
 const KEY_CACHED: Duration = Duration::from_secs(10);
-/// More than this many keys in ten seconds is somebody guessing: start over rather than grow.
+/// Keys remembered of each kind. More unknown ones in ten seconds is somebody guessing: start over rather than grow.
 const KEYS_CACHED: usize = 10_000;
+/// Look-ups at once, of keys that were found before and of others: whoever guesses takes neither the connections to the
+/// views nor the turn of those who have a key.
+const LOOK_UPS: usize = 4;
+/// For a turn to look up; then it is `unavailable`.
+const LOOK_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// No token or key is longer.
 const MAX_BEARER_BYTES: usize = 8_192;
 
@@ -26,8 +32,34 @@ const MAX_BEARER_BYTES: usize = 8_192;
 pub struct Auth {
     tokens: Arc<dyn Tokens>,
     reads: Arc<dyn Reads>,
-    /// By SHA-256, so that neither memory nor the time of a comparison tells a key.
-    keys: DashMap<[u8; 32], (Instant, Option<ApiKey>)>,
+    found: Known<ApiKey>,
+    unknown: Known<()>,
+}
+
+/// Keys of one kind, and the turns to look them up.
+struct Known<T> {
+    /// With the time of the look-up. By SHA-256, so that neither memory nor the time of a comparison tells a key.
+    keys: DashMap<[u8; 32], (Instant, T)>,
+    turns: Semaphore,
+}
+
+impl<T: Clone> Known<T> {
+    fn new() -> Self {
+        Self { keys: DashMap::new(), turns: Semaphore::new(LOOK_UPS) }
+    }
+
+    /// What a look-up of the last ten seconds gave.
+    fn get(&self, sha256: &[u8; 32]) -> Option<T> {
+        let known = self.keys.get(sha256)?;
+        (known.0.elapsed() < KEY_CACHED).then(|| known.1.clone())
+    }
+
+    fn put(&self, sha256: [u8; 32], at: Instant, value: T) {
+        if self.keys.len() >= KEYS_CACHED {
+            self.keys.clear();
+        }
+        self.keys.insert(sha256, (at, value));
+    }
 }
 
 /// Why a token is of no use.
@@ -50,7 +82,7 @@ impl From<TokenRefused> for Failure {
 
 impl Auth {
     pub(super) fn new(tokens: Arc<dyn Tokens>, reads: Arc<dyn Reads>) -> Self {
-        Self { tokens, reads, keys: DashMap::new() }
+        Self { tokens, reads, found: Known::new(), unknown: Known::new() }
     }
 
     /// Whose `token` it is.
@@ -74,25 +106,47 @@ impl Auth {
     /// Whose API key a request bears.
     ///
     /// # Errors
-    /// `unauthenticated`, or `unavailable` while the keys cannot be read.
+    /// `unauthenticated`, or `unavailable` while the keys cannot be read or too many are looked up.
     pub async fn api_key(&self, headers: &HeaderMap) -> Result<ApiKey, Failure> {
         let key = bearer(headers)?;
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, key.as_bytes()).as_ref());
-        let unknown = || Failure::unauthenticated("the API key is not valid");
-        let now = Instant::now();
-        if let Some(known) = self.keys.get(&sha256)
-            && now.duration_since(known.0) < KEY_CACHED
-        {
-            return known.1.clone().ok_or_else(unknown);
+        if let Some(known) = self.remembered(&sha256) {
+            return known;
         }
-        let found = self.reads.api_key(sha256).await?;
-        if self.keys.len() >= KEYS_CACHED {
-            self.keys.clear();
+        // One that was good before has not been guessed, however long ago that was.
+        let turns = if self.found.keys.contains_key(&sha256) { &self.found.turns } else { &self.unknown.turns };
+        let Ok(Ok(_turn)) = tokio::time::timeout(LOOK_UP_PATIENCE, turns.acquire()).await else {
+            let busy = Failure::unavailable("too many API keys are looked up at the moment; try again");
+            return Err(busy.after(LOOK_UP_PATIENCE));
+        };
+        // Somebody with the same key may have had the turn before.
+        if let Some(known) = self.remembered(&sha256) {
+            return known;
         }
-        self.keys.insert(sha256, (now, found.clone()));
-        found.ok_or_else(unknown)
+        let asked_at = Instant::now();
+        match self.reads.api_key(sha256).await? {
+            Some(key) => {
+                self.unknown.keys.remove(&sha256);
+                self.found.put(sha256, asked_at, key.clone());
+                Ok(key)
+            }
+            None => {
+                self.found.keys.remove(&sha256);
+                self.unknown.put(sha256, asked_at, ());
+                Err(unknown_key())
+            }
+        }
     }
+
+    fn remembered(&self, sha256: &[u8; 32]) -> Option<Result<ApiKey, Failure>> {
+        let found = self.found.get(sha256).map(Ok);
+        found.or_else(|| self.unknown.get(sha256).map(|()| Err(unknown_key())))
+    }
+}
+
+fn unknown_key() -> Failure {
+    Failure::unauthenticated("the API key is not valid")
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
@@ -107,6 +161,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
     use axum::http::HeaderValue;
 
     use super::super::fakes::{FakeReads, FakeTokens};
@@ -138,5 +194,52 @@ mod tests {
         tokio::time::advance(KEY_CACHED).await;
         let refused = auth.api_key(&headers("Bearer secret")).await.map_err(|failure| failure.code);
         assert_eq!(refused, Err(ErrorCode::Unauthenticated));
+    }
+
+    fn world() -> (Arc<FakeReads>, ApiKey, Arc<Auth>) {
+        let reads = Arc::new(FakeReads::default());
+        let key = ApiKey { tenant: TenantId::generate(), scopes: Vec::new() };
+        reads.add_api_key("secret", key.clone());
+        (reads.clone(), key, Arc::new(Auth::new(Arc::new(FakeTokens), reads)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_wait_for_few_look_ups_and_no_key_in_use_waits_for_them() {
+        let (reads, key, auth) = world();
+        assert_eq!(auth.api_key(&headers("Bearer secret")).await, Ok(key.clone()));
+        tokio::time::advance(KEY_CACHED).await;
+        let stuck = reads.guesses.write().await;
+        let guesses: Vec<_> = (0..20)
+            .map(|n| {
+                let auth = Arc::clone(&auth);
+                tokio::spawn(async move { auth.api_key(&headers(&format!("Bearer guess-{n}"))).await })
+            })
+            .collect();
+        tokio::time::sleep(LOOK_UP_PATIENCE / 2).await;
+        assert_eq!(reads.key_look_ups.load(Relaxed), 1 + LOOK_UPS);
+        assert_eq!(auth.api_key(&headers("Bearer secret")).await, Ok(key));
+        tokio::time::sleep(LOOK_UP_PATIENCE).await;
+        drop(stuck);
+        let mut refused = Vec::new();
+        for guess in guesses {
+            refused
+                .extend(guess.await.expect("no panic").map_err(|failure| (failure.code, failure.retry_after_ms)).err());
+        }
+        let busy = (ErrorCode::Unavailable, Some(1_000));
+        assert_eq!(refused.iter().filter(|refusal| **refusal == busy).count(), 20 - LOOK_UPS);
+        assert_eq!(refused.iter().filter(|refusal| **refusal == (ErrorCode::Unauthenticated, None)).count(), LOOK_UPS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_make_no_key_in_use_forgotten_and_are_not_all_kept() {
+        let (reads, key, auth) = world();
+        assert_eq!(auth.api_key(&headers("Bearer secret")).await, Ok(key.clone()));
+        for n in 0..=KEYS_CACHED {
+            assert!(auth.api_key(&headers(&format!("Bearer guess-{n}"))).await.is_err());
+        }
+        assert!(auth.unknown.keys.len() <= KEYS_CACHED);
+        let before = reads.key_look_ups.load(Relaxed);
+        assert_eq!(auth.api_key(&headers("Bearer secret")).await, Ok(key));
+        assert_eq!(reads.key_look_ups.load(Relaxed), before, "it was remembered");
     }
 }
