@@ -151,12 +151,18 @@ impl PresenceBook {
         }
     }
 
-    /// Whether `user` shows anything in a session other than this one.
-    pub fn is_elsewhere(&self, user: UserId, session: SessionId) -> bool {
-        let person = self.people.get(&user);
-        person.is_some_and(|person| {
-            person.sessions.iter().any(|shown| shown.session != session && is_visible(shown.status))
-        })
+    /// Whether `user` shows anything in a session other than this one. `stands` tells, of a session and its gateway, that it
+    /// is not known to be over: the book learns of an end only when it reads it.
+    pub fn is_elsewhere(
+        &self,
+        user: UserId,
+        session: SessionId,
+        stands: impl Fn(SessionId, IncarnationId) -> bool,
+    ) -> bool {
+        let shows = |shown: &Shown| {
+            shown.session != session && is_visible(shown.status) && stands(shown.session, shown.incarnation)
+        };
+        self.people.get(&user).is_some_and(|person| person.sessions.iter().any(shows))
     }
 }
 

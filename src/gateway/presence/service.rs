@@ -58,6 +58,27 @@ struct Inner {
     own: HashMap<SessionId, (Session, PresenceStatus)>,
 }
 
+impl Inner {
+    /// Whether the user of this gateway's session `of` shows anything in another. Of its own sessions the gateway knows more
+    /// than the book, which may not have read yet that they are over: of two that end together each would take the other
+    /// for the last.
+    fn is_elsewhere(&self, of: &Session) -> bool {
+        let stands = |session, incarnation| match self.own.get(&session) {
+            Some((_, status)) => *status != PresenceStatus::Invisible,
+            None => incarnation != of.incarnation,
+        };
+        self.book.is_elsewhere(of.user, of.session, stands)
+    }
+
+    /// Takes out a session that is over. Which, and whether others see its user leave by that.
+    fn end(&mut self, session: SessionId) -> Option<(Session, bool)> {
+        self.watchers.remove(session);
+        let (gone, status) = self.own.remove(&session)?;
+        let is_last = status != PresenceStatus::Invisible && !self.is_elsewhere(&gone);
+        Some((gone, is_last))
+    }
+}
+
 /// Presence of everybody; one a process.
 pub struct Presences {
     codec: &'static Codec,
@@ -220,13 +241,7 @@ impl Presences {
 
     /// A session of this gateway is over.
     pub fn disconnected(&self, session: SessionId) {
-        let (gone, is_last) = {
-            let mut inner = self.lock();
-            inner.watchers.remove(session);
-            let Some((gone, status)) = inner.own.remove(&session) else { return };
-            let is_last = status != PresenceStatus::Invisible && !inner.book.is_elsewhere(gone.user, session);
-            (gone, is_last)
-        };
+        let Some((gone, is_last)) = self.lock().end(session) else { return };
         let ended = || -> Result<(), PresenceError> {
             if is_last {
                 drop(self.seen(&gone)?);
@@ -247,11 +262,12 @@ impl Presences {
     pub async fn set(&self, session: SessionId, status: PresenceStatus) -> Result<(), PresenceError> {
         let (own, hides) = {
             let mut inner = self.lock();
-            let Inner { own, book, .. } = &mut *inner;
-            let (own, shown) = own.get_mut(&session).ok_or(PresenceError::NoSession)?;
+            let (own, shown) = inner.own.get_mut(&session).ok_or(PresenceError::NoSession)?;
             let before = std::mem::replace(shown, status);
             let hides = status == PresenceStatus::Invisible && before != status;
-            (own.clone(), hides && !book.is_elsewhere(own.user, session))
+            let own = own.clone();
+            let hides = hides && !inner.is_elsewhere(&own);
+            (own, hides)
         };
         // To hide looks like leaving.
         let seen = if hides { Some(self.seen(&own)?) } else { None };
@@ -305,4 +321,66 @@ impl Presences {
 
 fn record(of: &Session, session: Option<SessionId>, status: PresenceStatus) -> Presence {
     Presence { tenant: of.tenant, user: of.user, session, incarnation: of.incarnation, status, at: Timestamp::now() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::IncarnationId;
+
+    const USER: UserId = UserId::from_bytes([1; 16]);
+
+    fn session(number: u8, gateway: u8) -> Session {
+        Session {
+            tenant: TenantId::default(),
+            user: USER,
+            session: SessionId::from_bytes([number; 16]),
+            incarnation: IncarnationId::from_bytes([gateway; 16]),
+            device: None,
+            started_at: Timestamp(0),
+        }
+    }
+
+    /// Sessions 1 and 2 are of this gateway; the book has read of all.
+    fn inner(sessions: &[Session]) -> Inner {
+        let mut inner = Inner { book: PresenceBook::default(), watchers: Watchers::default(), own: HashMap::new() };
+        for of in sessions {
+            let presence = record(of, Some(of.session), PresenceStatus::Online);
+            inner.book.fold(keys::Key::Session(USER, of.session), Some(&presence), Timestamp(0));
+            if of.incarnation == sessions[0].incarnation {
+                inner.own.insert(of.session, (of.clone(), PresenceStatus::Online));
+            }
+        }
+        inner
+    }
+
+    fn ends(inner: &mut Inner, of: &Session) -> Option<bool> {
+        inner.end(of.session).map(|(_, is_last)| is_last)
+    }
+
+    #[test]
+    fn of_two_sessions_that_end_together_the_second_is_the_last() {
+        let both = [session(1, 1), session(2, 1)];
+        let mut inner = inner(&both);
+        // The book reads of neither end before both are over.
+        assert_eq!(ends(&mut inner, &both[0]), Some(false));
+        assert_eq!(ends(&mut inner, &both[1]), Some(true));
+        assert_eq!(ends(&mut inner, &both[1]), None);
+    }
+
+    #[test]
+    fn who_is_at_another_gateway_does_not_leave() {
+        let three = [session(1, 1), session(2, 1), session(3, 2)];
+        let mut inner = inner(&three);
+        assert_eq!(ends(&mut inner, &three[0]), Some(false));
+        assert_eq!(ends(&mut inner, &three[1]), Some(false));
+    }
+
+    #[test]
+    fn a_session_that_hides_is_nowhere_before_the_book_has_read_it() {
+        let both = [session(1, 1), session(2, 1)];
+        let mut inner = inner(&both);
+        inner.own.insert(both[0].session, (both[0].clone(), PresenceStatus::Invisible));
+        assert_eq!(ends(&mut inner, &both[1]), Some(true));
+    }
 }
