@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::JournalRecord;
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::{EventId, TenantId, Timestamp};
+use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 use tidings::log::{Checkpoints, Producer, partition_of, topics};
 use tidings::projector::item::Item;
 use tidings::projector::{self, Stopped, apply, catalog, rebuild};
@@ -441,5 +441,44 @@ async fn client_ids_are_kept_as_long_as_a_command_can_name_them_and_reads_use_in
             sqlx::query_scalar(sqlx::AssertSqlSafe(plan)).fetch_all(world.store.pool()).await.expect("a plan");
         assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{}", plan.join("\n"));
     }
+    world.parts.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_changes_the_newest_are_told_and_others_are_not_touched_by_it() {
+    let world = World::start().await;
+    let (many, few, tenant) = (UserId::generate(), UserId::generate(), TenantId::generate());
+    let fill = async |user: UserId, from: i32, to: i32| {
+        let names: Vec<_> = (from..=to).map(|_| ConversationId::generate().to_string()).collect();
+        let causation = CommandId::generate();
+        let each = "SELECT name, n + $4 - 1 AS n FROM unnest($1::TEXT[]) WITH ORDINALITY AS each (name, n), (VALUES ($2::TEXT, $3::TEXT, $5::TEXT)) v (u, t, c)";
+        for insert in [
+            "INSERT INTO heads SELECT name, 9, 0, n, 0, 0, n FROM",
+            "INSERT INTO pointers SELECT name, $2, 0, 0, NULL, NULL, 0, 0, n FROM",
+            "INSERT INTO conversations SELECT name, $3, 'group', NULL, $5, $2, 1, 1, 1, 0, 0, n FROM",
+            "INSERT INTO members SELECT name, $2, 'member', 0, 1, 1, NULL, NULL, 0, 0, n FROM",
+        ] {
+            let insert = format!("{insert} ({each}) each");
+            let query = sqlx::query(sqlx::AssertSqlSafe(insert)).bind(&names);
+            let query =
+                query.bind(user.to_string()).bind(tenant.to_string()).bind(i64::from(from)).bind(causation.to_string());
+            query.execute(world.store.pool()).await.expect("inserted");
+        }
+    };
+    fill(many, 1, 1_000).await;
+    fill(few, 1, 3).await;
+    let counts = async |asked: &[(UserId, Option<Vec<i64>>)]| {
+        let changes = world.store.changes(asked).await.expect("changes");
+        let newest = changes.rows.iter().map(|rows| rows.first().map_or(0, |row| row.last_at.0));
+        let counts = changes.rows.iter().map(Vec::len).zip(changes.resets).zip(newest);
+        counts.map(|((rows, reset), newest)| (rows, reset, newest)).collect::<Vec<_>>()
+    };
+    let zeros = Some(vec![0; PARTITIONS as usize]);
+    let asked = [(many, zeros.clone()), (few, zeros.clone()), (many, None)];
+    assert_eq!(counts(&asked).await, [(1_000, false, 1_000), (3, false, 3), (100, false, 1_000)]);
+    fill(many, 1_001, 1_001).await;
+    assert_eq!(counts(&asked).await, [(100, true, 1_001), (3, false, 3), (100, false, 1_001)]);
+    let later = Some(vec![1; PARTITIONS as usize]);
+    assert_eq!(counts(&[(few, zeros), (many, later)]).await, [(3, false, 3), (1_000, false, 1_001)]);
     world.parts.stop().await;
 }

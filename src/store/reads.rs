@@ -89,11 +89,17 @@ pub struct InboxCursor {
     pub conversation: ConversationId,
 }
 
+/// The most conversations that one is told of as changed; where there are more, the newest 100 take their place. The query
+/// says one more.
+const MAX_CHANGES: usize = 1_000;
+
 /// What changed for several users, and how far the views were, in one snapshot.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// For each that asked, in order.
     pub rows: Vec<Vec<InboxRow>>,
+    /// For each that asked with a cursor, whether so many conversations changed that `rows` are the newest 100 instead.
+    pub resets: Vec<bool>,
     /// By partition: epoch, next offset, index.
     pub checkpoints: HashMap<i32, (i32, i64, i64)>,
 }
@@ -231,7 +237,7 @@ impl Store {
             .fetch_all(&mut *snapshot)
             .await?;
         let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
-        last_messages(&mut snapshot, &mut rows).await?;
+        last_messages(&mut snapshot, rows.iter_mut()).await?;
         snapshot.commit().await?;
         Ok(rows)
     }
@@ -249,7 +255,7 @@ impl Store {
         let rows: Vec<RawInbox> =
             entries!("one.sql").bind(user.to_string()).bind(conversation.to_string()).fetch_all(&mut *snapshot).await?;
         let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
-        last_messages(&mut snapshot, &mut rows).await?;
+        last_messages(&mut snapshot, rows.iter_mut()).await?;
         snapshot.commit().await?;
         Ok(rows.pop())
     }
@@ -268,21 +274,21 @@ impl Store {
         .bind(topics::CONVERSATION_JOURNAL)
         .fetch_all(&mut *snapshot)
         .await?;
-        let list: Vec<_> = asked.iter().map(|(user, cursor)| json!({ "user": user, "cursor": cursor })).collect();
-        let rows: Vec<RawInbox> = entries!("changes.sql").bind(json!(list)).fetch_all(&mut *snapshot).await?;
-        let ords: Vec<_> = rows.iter().map(|row| usize::try_from(row.ord - 1).unwrap_or_default()).collect();
-        let mut flat = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
-        last_messages(&mut snapshot, &mut flat).await?;
-        snapshot.commit().await?;
-        let mut rows: Vec<Vec<InboxRow>> = asked.iter().map(|_| Vec::new()).collect();
-        for (ord, row) in ords.into_iter().zip(flat) {
-            if let Some(rows) = rows.get_mut(ord) {
-                rows.push(row);
+        let each: Vec<_> = asked.iter().map(|(user, cursor)| (*user, cursor.as_deref())).collect();
+        let mut rows = changed(&mut snapshot, &each).await?;
+        let resets: Vec<_> = rows.iter().map(|rows| rows.len() > MAX_CHANGES).collect();
+        let too_many: Vec<_> = resets.iter().enumerate().filter(|(_, reset)| **reset).map(|(at, _)| at).collect();
+        if !too_many.is_empty() {
+            let newest: Vec<_> = too_many.iter().map(|at| (asked[*at].0, None)).collect();
+            for (at, newest) in too_many.into_iter().zip(changed(&mut snapshot, &newest).await?) {
+                rows[at] = newest;
             }
         }
+        last_messages(&mut snapshot, rows.iter_mut().flatten()).await?;
+        snapshot.commit().await?;
         let checkpoints =
             checkpoints.into_iter().map(|(partition, epoch, next, index)| (partition, (epoch, next, index))).collect();
-        Ok(Changes { rows, checkpoints })
+        Ok(Changes { rows, resets, checkpoints })
     }
 
     /// How far the live views are, by partition: epoch, next offset, index.
@@ -426,10 +432,29 @@ impl Store {
 }
 
 /// Adds the newest message that each row's user may see.
+/// For each that asks with a cursor what changed after it, of too many one more than [`MAX_CHANGES`]; for the others the newest 100.
+/// Without their last messages.
+async fn changed(
+    snapshot: &mut sqlx::Transaction<'_, sqlx::Postgres>,
+    asked: &[(UserId, Option<&[i64]>)],
+) -> Result<Vec<Vec<InboxRow>>, StoreError> {
+    let list: Vec<_> = asked.iter().map(|(user, cursor)| json!({ "user": user, "cursor": cursor })).collect();
+    let raw: Vec<RawInbox> = entries!("changes.sql").bind(json!(list)).fetch_all(&mut **snapshot).await?;
+    let mut rows: Vec<Vec<InboxRow>> = asked.iter().map(|_| Vec::new()).collect();
+    for raw in raw {
+        let at = usize::try_from(raw.ord - 1).unwrap_or_default();
+        if let Some(rows) = rows.get_mut(at) {
+            rows.push(raw.try_into()?);
+        }
+    }
+    Ok(rows)
+}
+
 async fn last_messages(
     snapshot: &mut sqlx::Transaction<'_, sqlx::Postgres>,
-    rows: &mut [InboxRow],
+    rows: impl Iterator<Item = &mut InboxRow>,
 ) -> Result<(), StoreError> {
+    let rows: Vec<_> = rows.collect();
     let names: Vec<String> = rows.iter().map(|row| row.conversation.to_string()).collect();
     let seqs: Vec<i64> = rows.iter().map(|row| row.last_seq).collect();
     let messages: Vec<RawMessage> = sqlx::query_as(

@@ -238,8 +238,8 @@ impl InboxViews for Views {
         let since = |since: &Arc<[i64]>| since.to_vec();
         let asked: Vec<_> = asked.iter().map(|asked| (asked.user, asked.since.as_ref().map(since))).collect();
         let changes = self.store.changes(&asked).await.map_err(away)?;
-        let rows = changes.rows.into_iter();
-        let changed = rows.map(|rows| Changes { rows: rows.into_iter().map(From::from).collect(), reset: false });
+        let each = changes.rows.into_iter().zip(changes.resets);
+        let changed = each.map(|(rows, reset)| Changes { rows: rows.into_iter().map(From::from).collect(), reset });
         Ok(Snapshot { checkpoints: self.in_order(&changes.checkpoints), changes: changed.collect() })
     }
 }

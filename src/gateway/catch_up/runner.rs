@@ -1,6 +1,6 @@
 //! Reads snapshots for the sessions that are ready, many with one query.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +76,14 @@ pub trait InboxViews: Send + Sync + 'static {
     async fn inbox_changes(&self, asked: &[Asked]) -> Result<Snapshot<Self::Row>, ViewsAway>;
 }
 
+/// What could not be read.
+enum Unread {
+    /// Not even how far the views are: it is nothing about these sessions.
+    Views(ViewsAway),
+    /// The changes of these sessions.
+    Changes(ViewsAway),
+}
+
 /// What a session is told.
 #[derive(Debug)]
 pub struct Caught<R> {
@@ -118,6 +126,9 @@ struct Member<R> {
 
 struct Inner<R> {
     book: MarkBook,
+    /// What could not be read together, and is read in halves; what cannot be read alone is tried again in its turn. Each
+    /// session is in one at most that is still wanted.
+    aside: VecDeque<Cohort>,
     members: HashMap<SessionId, Member<R>>,
 }
 
@@ -129,13 +140,15 @@ pub struct CatchUp<V: InboxViews> {
     partitions: usize,
     inner: Mutex<Inner<V::Row>>,
     changed: Notify,
+    put_aside: Notify,
 }
 
 impl<V: InboxViews> CatchUp<V> {
     /// For `journal`, which has so many partitions. Does nothing until [`CatchUp::run`].
     pub fn new(views: V, sink: Arc<dyn CatchUpSink<V::Row>>, journal: &'static str, partitions: usize) -> Self {
-        let inner = Mutex::new(Inner { book: MarkBook::new(partitions), members: HashMap::new() });
-        Self { views, sink, journal, partitions, inner, changed: Notify::new() }
+        let inner =
+            Mutex::new(Inner { book: MarkBook::new(partitions), aside: VecDeque::new(), members: HashMap::new() });
+        Self { views, sink, journal, partitions, inner, changed: Notify::new(), put_aside: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<V::Row>> {
@@ -189,23 +202,62 @@ impl<V: InboxViews> CatchUp<V> {
     }
 
     async fn work(&self) {
+        tokio::join!(self.read_ready(), self.read_aside());
+    }
+
+    async fn read_ready(&self) {
         loop {
             let cohort = self.lock().book.ready(MAX_COHORT);
             match cohort {
-                Some(cohort) => self.read(&cohort).await,
+                Some(cohort) => match self.read(&cohort).await {
+                    Ok(()) => {}
+                    Err(error) => self.put_aside(cohort, &error),
+                },
                 None => self.changed.notified().await,
             }
         }
     }
 
+    /// Beside the others: one session whose changes cannot be read (too many, say, for the time of a statement) holds up nobody
+    /// for longer than it takes to find it among those that were read with it.
+    async fn read_aside(&self) {
+        loop {
+            let cohort = self.lock().aside.pop_front();
+            let Some(cohort) = cohort else {
+                self.put_aside.notified().await;
+                continue;
+            };
+            if let Err(error) = self.read(&cohort).await {
+                self.put_aside(cohort, &error);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    fn put_aside(&self, cohort: Cohort, error: &ViewsAway) {
+        let sessions = cohort.sessions.len();
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, sessions, first = ?cohort.sessions.first(), "sessions cannot be caught up together; they are tried in halves, beside others");
+        let mut inner = self.lock();
+        let Cohort { number, sessions, target } = cohort;
+        let halves = sessions.chunks(sessions.len().div_ceil(2).max(1));
+        inner.aside.extend(halves.map(|half| Cohort { number, sessions: half.to_vec(), target: target.clone() }));
+        drop(inner);
+        self.put_aside.notify_one();
+    }
+
     /// Waits until the views cover the cohort's target, reads, and tells. Gives up when nobody wants it any more.
-    async fn read(&self, cohort: &Cohort) {
+    ///
+    /// # Errors
+    /// If the views can be asked how far they are, but not for these changes.
+    async fn read(&self, cohort: &Cohort) -> Result<(), ViewsAway> {
         let mut is_away = false;
         while self.lock().book.is_wanted(cohort) {
             let pause = match self.try_read(cohort).await {
-                Ok(true) => return,
+                Ok(true) => return Ok(()),
                 Ok(false) => POLL,
-                Err(error) => {
+                Err(Unread::Changes(error)) => return Err(error),
+                Err(Unread::Views(error)) => {
                     if !std::mem::replace(&mut is_away, true) {
                         tracing::warn!(%error, sessions = cohort.sessions.len(), "sessions wait for the views to be caught up");
                     }
@@ -214,16 +266,18 @@ impl<V: InboxViews> CatchUp<V> {
             };
             tokio::time::sleep(pause).await;
         }
+        Ok(())
     }
 
     /// Whether the cohort is done with.
-    async fn try_read(&self, cohort: &Cohort) -> Result<bool, ViewsAway> {
-        if !covers(&self.views.checkpoints().await?, &cohort.target) {
+    async fn try_read(&self, cohort: &Cohort) -> Result<bool, Unread> {
+        let checkpoints = self.views.checkpoints().await.map_err(Unread::Views)?;
+        if !covers(&checkpoints, &cohort.target) {
             return Ok(false);
         }
         let epoch = cohort.target.first().map_or(0, |target| target.epoch);
         let (sessions, asked, resets) = self.asked(cohort, epoch);
-        let snapshot = self.views.inbox_changes(&asked).await?;
+        let snapshot = self.views.inbox_changes(&asked).await.map_err(Unread::Changes)?;
         // The snapshot counts, not the look before it; and a switch of the views' version may go back.
         if !covers(&snapshot.checkpoints, &cohort.target) || snapshot.changes.len() != sessions.len() {
             return Ok(false);

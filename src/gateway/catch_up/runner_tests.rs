@@ -20,6 +20,8 @@ const JOURNAL: &str = "conversation-journal";
 struct State {
     next_offset: i64,
     is_away: bool,
+    /// Whoever is asked for together with this one gets nothing.
+    poison: Option<UserId>,
     looks: usize,
     asked: Vec<Vec<Asked>>,
 }
@@ -52,6 +54,9 @@ impl InboxViews for Views {
     async fn inbox_changes(&self, asked: &[Asked]) -> Result<Snapshot<i64>, ViewsAway> {
         self.set(|state| {
             state.asked.push(asked.to_vec());
+            if asked.iter().any(|one| Some(one.user) == state.poison) {
+                return Err(ViewsAway("too much to read".into()));
+            }
             let changes = asked.iter().map(|one| {
                 let since = one.since.as_ref().map_or(-1, |since| since[0]);
                 Changes { rows: vec![since], reset: false }
@@ -202,4 +207,27 @@ async fn a_session_that_ends_before_is_told_nothing() {
     }
     world.catch_up.unregister(session(1));
     assert!(joining.await.expect("no panic").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_read_holds_up_no_other() {
+    let world = world();
+    let poison = UserId::from_bytes([7; 16]);
+    world.views.set(|state| (state.next_offset, state.poison) = (100, Some(poison)));
+    let mut joining: Vec<_> = (1..=16).map(|number| world.join(number, Some(&cursor(5)))).collect();
+    while world.catch_up.waiting() < 16 {
+        tokio::task::yield_now().await;
+    }
+    world.mark(1, 30, 100);
+    let poisoned = joining.remove(6);
+    for other in joining {
+        assert_eq!(told(other).await.rows, [5]);
+    }
+    // Who comes later is not read with it.
+    assert_eq!(told(world.join(20, None)).await.rows, [-1]);
+    world.until("it is read alone", |state| state.asked.iter().filter(|asked| asked.len() == 1).count() > 2).await;
+    assert!(!poisoned.is_finished());
+    // The views can take it after all.
+    world.views.set(|state| state.poison = None);
+    assert_eq!(told(poisoned).await.rows, [5]);
 }

@@ -7,13 +7,18 @@ asked AS (
            END AS since
     FROM jsonb_array_elements($1::JSONB) WITH ORDINALITY AS list (each, ord)
 ),
--- A change is one of one's own pointers, or, for members, of the conversation.
+-- A change is one of one's own pointers, or, for members, of the conversation. One more than are told of (MAX_CHANGES) tells that
+-- there are too many: a cursor comes from a client, and may be of long ago.
 picked AS (
-    SELECT a.ord, p.user_id, p.conversation
-    FROM asked a JOIN pointers p USING (user_id) JOIN heads h USING (conversation)
+    SELECT a.ord, a.user_id, changed.conversation
+    FROM asked a CROSS JOIN LATERAL (
+        SELECT h.conversation FROM pointers p JOIN heads h USING (conversation)
+        WHERE p.user_id = a.user_id
+          AND (p.index > COALESCE(a.since[p.partition + 1], 0)
+               OR p.left_position IS NULL AND h.index > COALESCE(a.since[h.partition + 1], 0))
+        LIMIT 1001
+    ) changed
     WHERE a.since IS NOT NULL
-      AND (p.index > COALESCE(a.since[p.partition + 1], 0)
-           OR p.left_position IS NULL AND h.index > COALESCE(a.since[h.partition + 1], 0))
     UNION ALL
     SELECT a.ord, a.user_id, newest.conversation
     FROM asked a CROSS JOIN LATERAL (
