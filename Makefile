@@ -1,6 +1,6 @@
 # `make dev` starts everything on this machine; ARGS go to `tidings dev`.
 # The build directory lies outside the checkout, so that copies of it share one.
-export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidings/target
+export CARGO_TARGET_DIR := $(shell .ci/target)
 CARGO ?= cargo
 
 .PHONY: dev build test help

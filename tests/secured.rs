@@ -3,7 +3,6 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -64,7 +63,7 @@ impl Authority {
 }
 
 fn listener(authority: &Authority) -> KafkaListener {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let port = support::roles::free_port();
     let (_, [_, _, both]) = authority.sign("kafka");
     let at = "listener.name.secure";
     let module = "org.apache.kafka.common.security.plain.PlainLoginModule required";
@@ -159,7 +158,7 @@ async fn everything_speaks_tls_and_nobody_else_is_spoken_to() {
 
     let keys = support::Keys::make(data.path());
     let (mut certificate, [certificate_file, key_file, _]) = ours.sign("gateway");
-    let gateway = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let gateway = format!("127.0.0.1:{}", support::roles::free_port());
     let shown = |path: &Path| path.display().to_string();
     let root = shown(&ours.root());
     let world = World {
@@ -177,7 +176,7 @@ async fn everything_speaks_tls_and_nobody_else_is_spoken_to() {
             ("postgres.tls_root", root.clone()),
             ("crypto.master_keys_file", keys.master),
             ("crypto.token_key_file", keys.token),
-            ("gateway.listen", gateway.to_string()),
+            ("gateway.listen", gateway.clone()),
             ("gateway.tls_certificate", shown(&certificate_file)),
             ("gateway.tls_key", shown(&key_file)),
             ("log.level", "warn".to_owned()),

@@ -1,5 +1,8 @@
 //! The sequencer alone over a real Kafka: commands in, deliveries out, and a takeover in the middle.
 
+#[path = "support/kafka.rs"]
+mod kafka;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,8 @@ use tidings::sequencer::routing::Router;
 use tidings::sessions::SessionTable;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use kafka::Kafka;
 
 const PARTITIONS: i32 = 2;
 
@@ -201,13 +206,11 @@ async fn commands_become_deliveries_also_across_a_takeover() {
 async fn a_burst_into_a_large_group_notifies_everybody_once() {
     const MEMBERS: usize = 900;
     const SENDS: usize = 10;
-    let data = tempfile::tempdir().expect("a directory");
-    let parts = Parts::start(PartsOptions::new(data.path().join("parts"))).await.expect("parts");
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", parts.kafka());
+    let kafka = Kafka::start().await;
+    let client = &kafka.client;
     let layout = topics::Layout { partitions: PARTITIONS, delivery_partitions: 1, replication: 1, min_insync: 1 };
-    topics::ensure(&client, layout).await.expect("topics");
-    let producer = Producer::new(&client).expect("a producer");
+    topics::ensure(client, layout).await.expect("topics");
+    let producer = Producer::new(client).expect("a producer");
     let (tenant, ada) = (TenantId::generate(), UserId::generate());
     let client_id = Uuid::now_v7();
     let conversation = ConversationId::group(ada, client_id);
@@ -232,7 +235,7 @@ async fn a_burst_into_a_large_group_notifies_everybody_once() {
     narrow.set("queue.buffering.max.messages", "500");
     let sequencer = sequencer(&narrow).await;
     let mut told = HashMap::new();
-    let reader = Reader::new(&client, topics::NOTIFICATIONS).expect("a reader");
+    let reader = Reader::new(client, topics::NOTIFICATIONS).expect("a reader");
     let mut partitions = Vec::new();
     for partition in 0..PARTITIONS {
         partitions.push(reader.read(partition, 0).await.expect("reads"));
@@ -252,5 +255,4 @@ async fn a_burst_into_a_large_group_notifies_everybody_once() {
     assert_eq!(told.len(), MEMBERS * SENDS, "nobody twice");
     sequencer.stop.cancel();
     sequencer.task.await.expect("ends").expect("orderly");
-    parts.stop().await;
 }

@@ -68,23 +68,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     progress.doing("tidings", "making topics and tables");
     let keys = Keys::make(&first.dev.data)?;
-    let mut settings = settings.clone();
-    for (name, value) in [
-        ("kafka.brokers", parts.kafka().to_owned()),
-        ("kafka.partitions", first.dev.partitions.to_string()),
-        ("kafka.delivery_partitions", "8".to_owned()),
-        ("postgres.url", parts.postgres_url().to_owned()),
-        ("crypto.master_keys_file", keys.master.display().to_string()),
-        ("crypto.token_key_file", keys.token.display().to_string()),
-        // Nothing stands before it that would have to notice.
-        ("gateway.drain_notice_ms", "0".to_owned()),
-        ("log.level", "warn".to_owned()),
-    ] {
-        // What is said on the command line goes before.
-        if !settings.set.iter().any(|(set, _)| set == name) {
-            settings.set.push((name.to_owned(), value));
-        }
-    }
+    let settings = settled(first, settings, parts, &keys);
     let interrupted = interrupted();
     let preparing = async {
         let installation = Installation::open(settings.load()?).await?;
@@ -131,6 +115,28 @@ async fn serve(
         }
         Err(_) => ended,
     }
+}
+
+/// The settings, with what only this start knows.
+fn settled(first: &Config, settings: &crate::cli::Settings, parts: &Parts, keys: &Keys) -> crate::cli::Settings {
+    let mut settings = settings.clone();
+    for (name, value) in [
+        ("kafka.brokers", parts.kafka().to_owned()),
+        ("kafka.partitions", first.dev.partitions.to_string()),
+        ("kafka.delivery_partitions", "8".to_owned()),
+        ("postgres.url", parts.postgres_url().to_owned()),
+        ("crypto.master_keys_file", keys.master.display().to_string()),
+        ("crypto.token_key_file", keys.token.display().to_string()),
+        // Nothing stands before it that would have to notice.
+        ("gateway.drain_notice_ms", "0".to_owned()),
+        ("log.level", "warn".to_owned()),
+    ] {
+        // What is said on the command line goes before.
+        if !settings.set.iter().any(|(set, _)| set == name) {
+            settings.set.push((name.to_owned(), value));
+        }
+    }
+    settings
 }
 
 /// The API key that the user wants.

@@ -22,6 +22,7 @@ pub mod http;
 pub mod hub;
 pub mod listener;
 pub mod outbox;
+pub mod paging;
 pub mod pending;
 pub mod ports;
 pub mod presence;

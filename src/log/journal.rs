@@ -7,7 +7,7 @@ use crate::codec::records::{Checkpoint, JournalRecord};
 use crate::codec::{Codec, DecodeError};
 use crate::domain::EventId;
 
-use super::{Ends, Fetched, ReadError};
+use super::{Fetched, ReadError};
 
 /// How far a reader of a journal partition is: after the last record it has classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,13 +170,10 @@ impl JournalReader {
         partition: i32,
         head: Head,
     ) -> Result<Self, JournalError> {
-        let Ends { low, high } = reader.ends(partition).await?;
-        if head.next_offset > high {
-            // The newest records are lost. Waiting for as many new ones would be silent, and wrong.
-            let (topic, wanted) = (topic.to_owned(), head.next_offset);
-            return Err(ReadError::OutOfRange { topic, partition, low, high, wanted }.into());
-        }
-        let kept = head.offset >= low;
+        let ends = reader.ends(partition).await?;
+        // Where the newest records are lost, waiting for as many new ones would be silent, and wrong.
+        ends.check(topic, partition, head.next_offset)?;
+        let kept = head.offset >= ends.low;
         let from = if kept { head.offset } else { head.next_offset };
         let records = reader.read(partition, from).await?;
         let mut journal = Self { topic: topic.to_owned(), partition, head, records, codec };

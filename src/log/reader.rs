@@ -119,6 +119,20 @@ pub struct Ends {
     pub high: i64,
 }
 
+impl Ends {
+    /// Whether a reading can go on at `offset` of the partition.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] if that is not kept any more, or not there yet.
+    pub(super) fn check(self, topic: &str, partition: i32, offset: i64) -> Result<(), ReadError> {
+        let Self { low, high } = self;
+        if (low..=high).contains(&offset) {
+            return Ok(());
+        }
+        Err(ReadError::OutOfRange { topic: topic.to_owned(), partition, low, high, wanted: offset })
+    }
+}
+
 fn consumer(client: &ClientConfig) -> Result<BaseConsumer, KafkaError> {
     let mut config = client.clone();
     // A group id is demanded even of those who never join or commit.
@@ -169,11 +183,8 @@ impl Reader {
     /// # Errors
     /// If the offset is not in the partition, which is never mended silently.
     pub async fn read(&self, partition: i32, offset: i64) -> Result<Records, ReadError> {
-        let Ends { low, high } = self.ends(partition).await?;
         let topic = &self.shared.topic;
-        if offset < low || offset > high {
-            return Err(ReadError::OutOfRange { topic: topic.clone(), partition, low, high, wanted: offset });
-        }
+        self.ends(partition).await?.check(topic, partition, offset)?;
         let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
         let number = self.shared.numbers.fetch_add(1, Ordering::SeqCst);
         self.shared.lock().insert(partition, Lane { number, start: offset, sender, waiting: VecDeque::new() });

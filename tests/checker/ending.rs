@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::history::{Ending, Entry, Event, Keyed, Message, Stream};
 use crate::stage::{PARTITIONS, Stage};
-use crate::support::{Account, Stack};
+use crate::support::{Account, Stack, rows};
 
 /// For what must come by itself when nothing is wrong any more.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -281,18 +281,4 @@ async fn rebuilt(stack: &Stack) -> BTreeMap<String, (Vec<String>, Vec<String>)> 
         views.insert(projection.to_owned(), (live, rows(&pool, projection).await));
     }
     views
-}
-
-/// Every row of every table of a projection, as text, sorted.
-async fn rows(pool: &PgPool, projection: &str) -> Vec<String> {
-    let tables = "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = $1 ORDER BY 1";
-    let tables = sqlx::query(tables).bind(projection).fetch_all(pool).await.expect("tables");
-    let mut all = Vec::new();
-    for table in tables {
-        let table: String = table.get("name");
-        let query = format!("SELECT to_jsonb(t)::text AS row FROM {projection}.{table} t ORDER BY 1");
-        let found = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.expect("rows");
-        all.extend(found.iter().map(|row| format!("{table} {}", row.get::<String, _>("row"))));
-    }
-    all
 }

@@ -62,7 +62,7 @@ impl World {
         for _ in 0..ROLES.len() * OF_EACH {
             ways.push((Proxy::listen().await, Proxy::listen().await, Proxy::listen().await));
         }
-        let ports: Vec<_> = ways.iter().map(|_| free_port()).collect();
+        let ports: Vec<_> = ways.iter().map(|_| crate::support::roles::free_port()).collect();
         let listeners = ways.iter().zip(&ports).enumerate().map(|(n, ((kafka, ..), port))| KafkaListener {
             name: format!("WAY{n}"),
             protocol: "PLAINTEXT".into(),
@@ -117,10 +117,6 @@ impl World {
             }
         }
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 mod url {

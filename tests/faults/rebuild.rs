@@ -1,26 +1,9 @@
 //! A rebuild from the public streams equals the live view, row for row, while people go on.
 
 use serde_json::json;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
 
-use crate::support::{Person, Stack};
-
-/// Every row of every table of a projection, as text, sorted.
-async fn rows(pool: &PgPool, projection: &str) -> Vec<String> {
-    let tables = sqlx::query(
-        "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = $1 ORDER BY 1",
-    );
-    let tables = tables.bind(projection).fetch_all(pool).await.expect("tables");
-    assert!(!tables.is_empty(), "{projection} has no tables");
-    let mut all = Vec::new();
-    for table in tables {
-        let table: String = table.get("name");
-        let query = format!("SELECT to_jsonb(t)::text AS row FROM {projection}.{table} t ORDER BY 1");
-        let found = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.expect("rows");
-        all.extend(found.iter().map(|row| format!("{table} {}", row.get::<String, _>("row"))));
-    }
-    all
-}
+use crate::support::{Person, Stack, rows};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_equals_the_live_view() {

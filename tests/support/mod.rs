@@ -4,6 +4,7 @@
 
 pub mod person;
 pub mod roles;
+mod rows;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,6 +17,8 @@ use tokio::sync::OnceCell;
 #[allow(unused_imports, reason = "each test binary uses its part")]
 pub use person::{Account, Person, message};
 pub use roles::Role;
+#[allow(unused_imports, reason = "each test binary uses its part")]
+pub use rows::rows;
 
 /// A running installation.
 pub struct Stack {

@@ -19,7 +19,8 @@ pub struct Role {
     log: Option<PathBuf>,
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody listens on now.
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 

@@ -11,15 +11,13 @@ use crate::domain::conversation::{Event, MessageSent};
 use crate::domain::policy::Role;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
+use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
     ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, SealedName,
     UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
-
-/// A page of conversations whose last messages are long is shorter than asked for.
-const MAX_PAGE_TEXT_BYTES: usize = 262_144;
 
 /// The views in Postgres.
 #[derive(Clone)]
@@ -118,14 +116,10 @@ fn text_bytes(message: &store::MessageRow) -> usize {
     message.text.as_ref().map_or(0, |text| text.len())
 }
 
-/// How many rows with such texts a page takes: at least one, so that every page gets on.
+/// How many rows with such texts a page takes.
 fn page_size(texts: impl Iterator<Item = usize>, limit: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |text: &usize| {
-        bytes += text;
-        bytes <= MAX_PAGE_TEXT_BYTES
-    };
-    texts.take(limit).take_while(fits).count().max(1)
+    let mut page = PageBytes::default();
+    texts.take(limit).take_while(|text| page.fits(*text)).count()
 }
 
 /// `milliseconds.conversation`
@@ -247,10 +241,11 @@ impl InboxViews for Views {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::paging::MAX_PAGE_BYTES;
 
     #[test]
     fn a_page_is_bounded_in_bytes_and_never_empty() {
-        let long = MAX_PAGE_TEXT_BYTES / 4 + 1;
+        let long = MAX_PAGE_BYTES / 4 + 1;
         assert_eq!(page_size([1; 9].into_iter(), 5), 5);
         assert_eq!(page_size([long; 9].into_iter(), 5), 3);
         assert_eq!(page_size([long * 9; 9].into_iter(), 5), 1);

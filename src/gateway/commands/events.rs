@@ -7,13 +7,11 @@ use super::{Context, Reply, may_view};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
-use crate::gateway::ports::EventRow;
+use crate::gateway::paging::PageBytes;
 use crate::gateway::shapes::{DurableEvent, Opener};
 
 const DEFAULT_LIMIT: u32 = 200;
 const MAX_LIMIT: u32 = 1_000;
-/// A page of long events is shorter than asked for, but always has one, so that every page gets on.
-const MAX_PAGE_BYTES: usize = 262_144;
 
 /// Which page.
 #[derive(Deserialize)]
@@ -44,13 +42,8 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     // The conversation may have gone on between the two reads, without this user perhaps.
     let last_position = membership.last_position;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
-    let mut bytes = 0;
-    let fits = |row: &EventRow| {
-        let is_first = bytes == 0;
-        bytes += row.bytes();
-        is_first || bytes <= MAX_PAGE_BYTES
-    };
-    let rows = rows.into_iter().take_while(|row| row.position <= last_position).take_while(fits);
+    let mut page = PageBytes::default();
+    let rows = rows.into_iter().take_while(|row| row.position <= last_position && page.fits(row.bytes()));
     let events = rows.map(|row| opener.event(data.conversation, row)).collect::<Result<_, _>>()?;
     Ok(json(&Page { events, last_position }))
 }

@@ -9,13 +9,12 @@ use super::{Context, Reply, may_view};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
+use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::MessageRow;
 use crate::gateway::shapes::{Message, Opener};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
-/// A page of long messages is shorter than asked for, but always has one, so that every page gets on.
-const MAX_PAGE_BYTES: usize = 262_144;
 
 /// Which page.
 #[derive(Deserialize)]
@@ -61,11 +60,10 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     }
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let conversation = data.conversation;
-    let (mut messages, mut bytes, mut has_more) = (Vec::new(), 0, range.has_more);
+    let (mut messages, mut page, mut has_more) = (Vec::new(), PageBytes::default(), range.has_more);
     for seq in range.seqs() {
         let row = rows.remove(&seq);
-        bytes += row.as_ref().map_or(0, MessageRow::bytes);
-        if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
+        if !page.fits(row.as_ref().map_or(0, MessageRow::bytes)) {
             has_more = true;
             break;
         }

@@ -126,13 +126,11 @@ impl<A: Aggregate> Partition<A> {
 
     /// Commits all that is done.
     pub(super) async fn finish_commits(&mut self) -> Result<(), PartitionError> {
-        for _ in 0..2 {
-            if let Some(committing) = self.committing.take() {
-                let committed = committing.await;
-                self.committed(committed)?;
-            }
-            self.start_commit()?;
+        if let Some(committing) = self.committing.take() {
+            let committed = committing.await;
+            self.committed(committed)?;
         }
+        self.start_commit()?;
         match self.committing.take() {
             Some(committing) => committing.await.map(drop),
             None => Ok(()),
