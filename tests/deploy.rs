@@ -58,6 +58,20 @@ fn every_variable_is_a_setting_with_a_value_that_is_allowed() {
     }
 }
 
+/// Names of settings in the environment are checked by `deploy/kubernetes/check`; here the program reads the file itself.
+#[test]
+fn the_configuration_for_kubernetes_is_accepted() {
+    let manifest = read("deploy/kubernetes/config/configmap.yaml");
+    let (_, block) = manifest.split_once("  tidings.toml: |\n").expect("the file is there");
+    // Files of secrets are not here.
+    let text: String = block.lines().filter(|line| !line.contains("_file = ")).map(|line| format!("{line}\n")).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("tidings.toml");
+    std::fs::write(&file, text).expect("written");
+    let config = Config::load(Some(&file), &[("kafka.sasl_password".to_owned(), "not one".to_owned())]).expect("loads");
+    assert_eq!((config.kafka.replication_factor, config.kafka.min_insync_replicas), (3, 2));
+}
+
 #[test]
 fn every_secret_file_is_declared_and_made() {
     let (compose, init) = (read("docker-compose.yml"), read("deploy/init"));
