@@ -64,10 +64,10 @@ fn the_configuration_for_kubernetes_is_accepted() {
     let manifest = read("deploy/kubernetes/config/configmap.yaml");
     let (_, block) = manifest.split_once("  tidings.toml: |\n").expect("the file is there");
     // Files of secrets are not here.
-    let text: String = block.lines().filter(|line| !line.contains("_file = ")).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<_> = block.lines().filter(|line| !line.contains("_file = ")).collect();
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("tidings.toml");
-    std::fs::write(&file, text).expect("written");
+    std::fs::write(&file, lines.join("\n")).expect("written");
     let config = Config::load(Some(&file), &[("kafka.sasl_password".to_owned(), "not one".to_owned())]).expect("loads");
     assert_eq!((config.kafka.replication_factor, config.kafka.min_insync_replicas), (3, 2));
 }
