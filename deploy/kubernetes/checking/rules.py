@@ -110,7 +110,7 @@ def hardened(world):
         if pod.get("automountServiceAccountToken") is not False:
             yield f"{document}: the pod gets a token of the API server"
         if pod.get("enableServiceLinks") is not False:
-            yield f"{document}: Services may come into the environment as settings (enableServiceLinks)"
+            yield f"{document}: variables of Services come between the settings (enableServiceLinks)"
         for container in pod["containers"]:
             its = container.get("securityContext", {})
             if its.get("allowPrivilegeEscalation") is not False or its.get("capabilities", {}).get("drop") != ["ALL"]:
