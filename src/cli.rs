@@ -158,7 +158,9 @@ async fn roles(settings: &Settings, roles: Roles) -> anyhow::Result<()> {
     let shutdown = interrupted();
     let config = settings.load()?;
     let listener = listener::bind(config.gateway.listen).await?;
-    let Some(installation) = shutdown.run_until_cancelled(Installation::open(config)).await else { return Ok(()) };
+    let Some(installation) = shutdown.run_until_cancelled(Installation::await_open(config)).await else {
+        return Ok(());
+    };
     let installation = installation?;
     assemble::run(installation, roles, listener, assemble::metrics()?, Arc::default(), shutdown).await
 }

@@ -38,21 +38,21 @@ async fn what_is_stored_outlives_stops_and_kills() {
     assert_eq!(parts.kafka(), address, "Kafka finds itself where it was, or it could not end what it had begun");
     assert_eq!(stored(&parts).await, ["before the stop"]);
 
-    parts.kill_kafka().await;
+    parts.kill_kafka(0).await;
     parts.kill_postgres().await;
-    assert_eq!((parts.kafka_pid(), parts.postgres_pid()), (None, None));
-    let (kafka, postgres) = tokio::join!(parts.start_kafka(), parts.start_postgres());
+    assert_eq!((parts.kafka_pid(0), parts.postgres_pid()), (None, None));
+    let (kafka, postgres) = tokio::join!(parts.start_kafka(0), parts.start_postgres());
     kafka.expect("Kafka is back");
     postgres.expect("Postgres is back");
     store(&parts, "after the kill").await;
     assert_eq!(stored(&parts).await, ["before the stop", "after the kill"]);
 
-    parts.stop_kafka().await;
+    parts.stop_kafka(0).await;
     let squatter = std::net::TcpListener::bind(parts.kafka()).expect("Kafka's port is free");
-    let refused = within(30, parts.start_kafka()).await.expect_err("Kafka's port is taken");
+    let refused = within(30, parts.start_kafka(0)).await.expect_err("Kafka's port is taken");
     assert!(refused.to_string().contains("another process has taken its port"), "{refused}");
     drop(squatter);
-    parts.start_kafka().await.expect("Kafka is back");
+    parts.start_kafka(0).await.expect("Kafka is back");
 
     // The ends above were asked for; this one is not.
     let asked_for_only = tokio::time::timeout(Duration::from_millis(50), parts.child_died()).await;

@@ -26,8 +26,12 @@ use crate::{projector, publisher};
 
 pub use operations::Health;
 
-/// How long Kafka may be away when a process starts.
+/// How long Kafka may be away when a command begins, and how often a role that waits for it says so.
 const REACH_WITHIN: Duration = Duration::from_secs(15);
+/// Between two tries of a role to reach Postgres.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const POSTGRES_AWAY: &str = "cannot connect to Postgres; check `postgres.url`";
 
 /// Which roles a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +75,39 @@ impl Installation {
         let client = config.kafka.client();
         reach(&client, REACH_WITHIN).await?;
         let postgres = config.postgres.connect_options()?;
-        let store = Store::connect(postgres, config.postgres.max_connections)
-            .await
-            .context("cannot connect to Postgres; check `postgres.url`")?;
+        let store = Store::connect(postgres, config.postgres.max_connections).await.context(POSTGRES_AWAY)?;
         let codec = codec(&config).await?;
         Ok(Self { client, store, codec, config: Arc::new(config) })
+    }
+
+    /// As [`Installation::open`], but waits for what is away: the roles of a machine start in any order.
+    ///
+    /// # Errors
+    /// If something is missing in the configuration, or waiting does not help.
+    pub async fn await_open(config: Config) -> anyhow::Result<Self> {
+        let client = config.kafka.client();
+        while let Err(error) = reach(&client, REACH_WITHIN).await {
+            if error.refused {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "waiting for Kafka");
+        }
+        let mut told = false;
+        loop {
+            match Store::connect(config.postgres.connect_options()?, 1).await {
+                Ok(store) => break store.pool().close().await,
+                Err(error) if !crate::store::passes(&error) => {
+                    return Err(anyhow::Error::from(error).context(POSTGRES_AWAY));
+                }
+                Err(error) if !told => {
+                    tracing::warn!(%error, "waiting for Postgres; check `postgres.url` if it is not away")
+                }
+                Err(_) => {}
+            }
+            told = true;
+            tokio::time::sleep(AGAIN).await;
+        }
+        Self::open(config).await
     }
 
     /// Makes topics and tables.

@@ -80,7 +80,11 @@ impl Kafka {
             .set("socket.keepalive.enable", "true")
             // A restarted broker is back in seconds; librdkafka would wait for up to 10.
             .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "1000");
+            .set("reconnect.backoff.max.ms", "1000")
+            // A broker that is gone without a word is given up in seconds, and who leads in its place is found without an error of its own.
+            .set("socket.timeout.ms", "10000")
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("topic.metadata.refresh.interval.ms", "5000");
         if self.security_protocol.has_sasl() {
             client
                 .set("sasl.mechanism", &self.sasl_mechanism)

@@ -23,7 +23,9 @@ const MARKER: &str = "tidings-dev.id";
 const LOCK: &str = "tidings-dev.lock";
 const CHILDREN: &str = "children";
 /// Everything that is wiped by a fresh start; nothing else in the directory is touched.
-const MADE_HERE: [&str; 16] = [
+const MADE_HERE: [&str; 18] = [
+    "kafka-nodes",
+    "postgres-standby.log",
     "kafka",
     "kafka.new",
     "kafka.log",

@@ -1,4 +1,4 @@
-//! One Kafka node, broker and controller in one.
+//! A Kafka node, broker and controller in one: the only one, or one of three as production has them.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -21,9 +21,17 @@ use super::part::Part;
 use super::ports::{free_port, take_port};
 use super::{KafkaListener, Surroundings};
 
-const NAME: &str = "Kafka";
+/// Of the nodes.
+const NAMES: [&str; MAX_NODES] = ["Kafka", "Kafka's second node", "Kafka's third node"];
+/// As many as production has.
+pub(crate) const MAX_NODES: usize = 3;
+/// The files of all nodes but the first.
+const MORE: &str = "kafka-nodes";
 const PORTS: &str = "kafka.ports";
 const PROPERTIES: &str = include_str!("../../dev/kafka/server.properties");
+/// In place of what the properties say for a single node.
+const REPLICATED: &str = "offsets.topic.replication.factor=3\ntransaction.state.log.replication.factor=3\n\
+    transaction.state.log.min.isr=2\nleader.imbalance.check.interval.seconds=5\n";
 const LOGGING: &str = include_str!("../../dev/kafka/log4j2.yaml");
 /// A start takes 3 to 6 s on two idle cores; this allows for a machine under load.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -37,19 +45,48 @@ pub(crate) struct Kafka {
     port: u16,
     controller_port: u16,
     class_path: String,
+    /// From 0.
+    node: usize,
+    /// The controllers' ports of the whole cluster.
+    voters: Vec<u16>,
 }
 
 impl Kafka {
-    /// Fetches the jars and formats the data directory, each if that was not done before.
-    pub(crate) async fn prepare(around: Arc<Surroundings>) -> Result<Self, DevError> {
+    /// Fetches the jars and formats the data directories of `nodes` nodes, each if that was not done before.
+    pub(crate) async fn prepare(around: Arc<Surroundings>, nodes: usize) -> Result<Vec<Self>, DevError> {
         around.jars.fetch(&around.tools, around.progress.as_ref()).await?;
         let class_path = around.jars.class_path()?;
-        let mut kafka = Self { around, port: 0, controller_port: 0, class_path };
-        kafka.choose_ports()?;
-        let logging = kafka.around.data.path("kafka-log4j2.yaml");
-        write_atomically(&logging, LOGGING)?;
-        kafka.format().await?;
-        Ok(kafka)
+        write_atomically(&around.data.path("kafka-log4j2.yaml"), LOGGING)?;
+        let mut all = Vec::new();
+        for node in 0..nodes.clamp(1, MAX_NODES) {
+            let (around, class_path) = (around.clone(), class_path.clone());
+            let mut kafka = Self { around, port: 0, controller_port: 0, class_path, node, voters: Vec::new() };
+            let folder = kafka.path("");
+            fs::create_dir_all(&folder).map_err(DevError::io("create", &folder))?;
+            kafka.choose_ports()?;
+            all.push(kafka);
+        }
+        let voters: Vec<_> = all.iter().map(|kafka| kafka.controller_port).collect();
+        let formatted = all[0].data().join("meta.properties").is_file();
+        let cluster = if formatted { all[0].own_cluster_id()? } else { cluster_id() };
+        for kafka in &mut all {
+            kafka.voters.clone_from(&voters);
+            kafka.format(&cluster).await?;
+        }
+        Ok(all)
+    }
+
+    /// The names of all nodes there may be.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter()
+    }
+
+    /// A file of this node.
+    fn path(&self, name: &str) -> PathBuf {
+        match self.node {
+            0 => self.around.data.path(name),
+            node => self.around.data.path(MORE).join((node + 1).to_string()).join(name),
+        }
     }
 
     /// `127.0.0.1:PORT`.
@@ -58,10 +95,10 @@ impl Kafka {
     }
 
     fn data(&self) -> PathBuf {
-        self.around.data.path("kafka")
+        self.path("kafka")
     }
 
-    async fn format(&self) -> Result<(), DevError> {
+    async fn format(&self, cluster: &str) -> Result<(), DevError> {
         if self.data().join("meta.properties").is_file() {
             return Ok(());
         }
@@ -69,16 +106,16 @@ impl Kafka {
             let text = format!("{} holds no Kafka data; remove it, or start afresh", self.data().display());
             return Err(DevError::Surroundings(text));
         }
-        self.around.progress.doing(NAME, "preparing its data directory");
+        self.around.progress.doing(self.name(), "preparing its data directory");
         // Formatted beside, then renamed: a start that is cut short leaves nothing half made.
-        let beside = self.around.data.path("kafka.new");
+        let beside = self.path("kafka.new");
         remove(&beside)?;
         let properties = self.write_properties("kafka-format.properties", &beside)?;
-        let log = self.around.data.path("kafka-format.log");
+        let log = self.path("kafka-format.log");
         turn_log(&log)?;
         let mut spec = self.java("kafka.tools.StorageTool", log, args(QUICK_FLAGS));
         spec.name = "Kafka's storage tool";
-        spec.args.extend(args(["format", "-t", &cluster_id(), "-c"]));
+        spec.args.extend(args(["format", "-t", cluster, "-c"]));
         spec.args.push(properties.into());
         child::run(&spec).await?;
         fs::rename(&beside, self.data()).map_err(DevError::io("rename", &beside))
@@ -103,9 +140,15 @@ impl Kafka {
         let _ = writeln!(text, "\nlistener.security.protocol.map={protocols}");
         let _ = writeln!(text, "listeners=BROKER://127.0.0.1:{port}{more},CONTROLLER://127.0.0.1:{controller}");
         let _ = writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{port}{advertised}");
-        let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
+        let voters = self.voters.iter().enumerate();
+        let voters: Vec<_> = voters.map(|(node, port)| format!("{}@127.0.0.1:{port}", node + 1)).collect();
+        let _ = writeln!(text, "controller.quorum.voters={}", voters.join(","));
+        let _ = writeln!(text, "node.id={}", self.node + 1);
+        if voters.len() > 1 {
+            text.push_str(REPLICATED);
+        }
         let _ = writeln!(text, "log.dirs={}", escape_property(&folder));
-        let path = self.around.data.path(name);
+        let path = self.path(name);
         write_atomically(&path, &text)?;
         Ok(path)
     }
@@ -121,7 +164,7 @@ impl Kafka {
         arguments.extend(flags);
         arguments.push(class.into());
         ChildSpec {
-            name: NAME,
+            name: self.name(),
             setpriv: self.around.tools.setpriv.clone(),
             program: self.around.tools.java.clone(),
             args: arguments,
@@ -151,12 +194,12 @@ impl Kafka {
 
     fn archive_being_written(&self) -> PathBuf {
         let archive = self.around.jars.class_archive(&self.around.tools.java);
-        archive.with_extension(format!("{}.partial", self.around.data.id()))
+        archive.with_extension(format!("{}.{}.partial", self.around.data.id(), self.node))
     }
 
     /// Java's own, when it crashes.
     fn crash_report(&self) -> PathBuf {
-        self.around.data.path("kafka-crash.log")
+        self.path("kafka-crash.log")
     }
 
     async fn await_ready(&self, child: &Child) -> Result<(), DevError> {
@@ -179,7 +222,7 @@ impl Kafka {
             tokio::time::sleep(POLL).await;
         }
         let log = child.log().to_owned();
-        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, said: log_end(&log), log })
+        Err(DevError::NotReady { name: self.name(), after: READY_WITHIN, cause, said: log_end(&log), log })
     }
 
     /// As it was formatted.
@@ -207,8 +250,6 @@ impl Kafka {
 }
 
 impl Part for Kafka {
-    const NAME: &'static str = NAME;
-    const LOG: &'static str = "kafka.log";
     const STOP_SIGNAL: Signal = Signal::TERM;
     const STOP_WITHIN: Duration = Duration::from_secs(30);
 
@@ -216,10 +257,18 @@ impl Part for Kafka {
         &self.around
     }
 
+    fn name(&self) -> &'static str {
+        NAMES[self.node]
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path("kafka.log")
+    }
+
     /// Those of the last start, where they are free: Kafka remembers its address, and after a kill it ends the transactions that were open
     /// by asking itself there. At another one it would find nobody, and the partitions could never be read to their end again.
     fn choose_ports(&mut self) -> Result<(), DevError> {
-        let file = self.around.data.path(PORTS);
+        let file = self.path(PORTS);
         let kept = fs::read_to_string(&file).ok().and_then(|text| {
             let mut ports = text.split_whitespace().map(str::parse::<u16>);
             Some((ports.next()?.ok()?, ports.next()?.ok()?))
@@ -230,6 +279,9 @@ impl Part for Kafka {
             Some(kept) => kept,
             None => (free_port()?, free_port()?),
         };
+        if let Some(voter) = self.voters.get_mut(self.node) {
+            *voter = self.controller_port;
+        }
         write_atomically(&file, &format!("{} {}\n", self.port, self.controller_port))
     }
 
@@ -238,7 +290,7 @@ impl Part for Kafka {
         // One that is there later is of this start.
         remove(&self.crash_report())?;
         let flags = if self.around.quick { self.quick_flags() } else { args(LOAD_FLAGS) };
-        let mut spec = self.java("kafka.Kafka", self.around.data.path(Self::LOG), flags);
+        let mut spec = self.java("kafka.Kafka", self.log(), flags);
         spec.args.push(properties.into());
         Child::spawn(&spec).await
     }

@@ -21,6 +21,7 @@ mod tools;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::{join_all, try_join_all};
 use tokio::sync::watch;
 
 pub use self::error::{ChildExit, DevError, MissingTool};
@@ -30,7 +31,7 @@ pub use self::progress::{Printer, Progress, Silent};
 use self::data::DataDir;
 use self::jars::Jars;
 use self::kafka::Kafka;
-use self::part::{Part, Running};
+use self::part::Running;
 use self::postgres::Postgres;
 use self::tools::Tools;
 
@@ -60,7 +61,9 @@ pub struct PartsOptions {
     pub fsync: bool,
     /// Kafka for quick starts and little memory; off for measuring, when it gets the full compiler and 1 GB.
     pub quick: bool,
-    /// More ways to reach Kafka.
+    /// Nodes of Kafka: 1, or 3 as in production. Not to be changed once there is data.
+    pub kafka_nodes: usize,
+    /// More ways to reach Kafka's first node.
     pub kafka_listeners: Vec<KafkaListener>,
     /// Who hears how it goes.
     pub progress: Arc<dyn Progress>,
@@ -75,6 +78,7 @@ impl PartsOptions {
             fresh: false,
             fsync: true,
             quick: true,
+            kafka_nodes: 1,
             kafka_listeners: Vec::new(),
             progress: Arc::new(Silent),
         }
@@ -94,8 +98,9 @@ pub(crate) struct Surroundings {
 
 /// The running parts. Dropping this kills them; [`Parts::stop`] ends them in their own way.
 pub struct Parts {
-    kafka: Running<Kafka>,
+    kafka: Vec<Running<Kafka>>,
     postgres: Running<Postgres>,
+    deaths: watch::Sender<Option<ChildExit>>,
     kafka_address: String,
     postgres_url: String,
     /// The first part that ended without having been asked to.
@@ -112,23 +117,28 @@ impl Parts {
         let tools = Tools::find(jars.are_cached())?;
         let data = DataDir::open(&options.data)?;
         if options.fresh {
-            data.await_leftover(Kafka::NAME).await?;
-            data.await_leftover(Postgres::NAME).await?;
+            for name in Kafka::names().chain([postgres::NAME]) {
+                data.await_leftover(name).await?;
+            }
             home::wipe(&data)?;
             data.wipe()?;
         }
-        let PartsOptions { progress, fsync, quick, kafka_listeners, .. } = options;
+        let PartsOptions { progress, fsync, quick, kafka_nodes, kafka_listeners, .. } = options;
         let around = Arc::new(Surroundings { tools, jars, data, progress, fsync, quick, kafka_listeners });
         let (deaths, death) = watch::channel(None);
         let (kafka, postgres) = tokio::try_join!(
-            async { Running::start(Kafka::prepare(around.clone()).await?, deaths.clone()).await },
+            async {
+                let nodes = Kafka::prepare(around.clone(), kafka_nodes).await?;
+                try_join_all(nodes.into_iter().map(|node| Running::start(node, deaths.clone()))).await
+            },
             async { Running::start(Postgres::prepare(around.clone()).await?, deaths.clone()).await },
         )?;
-        let (kafka_address, postgres_url) = (kafka.part().address(), postgres.part().url());
-        Ok(Self { kafka, postgres, kafka_address, postgres_url, death })
+        let addresses: Vec<_> = kafka.iter().map(|node| node.part().address()).collect();
+        let (kafka_address, postgres_url) = (addresses.join(","), postgres.part().url());
+        Ok(Self { kafka, postgres, deaths, kafka_address, postgres_url, death })
     }
 
-    /// Kafka's bootstrap address, `127.0.0.1:PORT`. The port is the same at the next start, unless somebody else has it then.
+    /// Kafka's bootstrap addresses, `127.0.0.1:PORT` of each node with commas. The port is the same at the next start, unless somebody else has it then.
     #[must_use]
     pub fn kafka(&self) -> &str {
         &self.kafka_address
@@ -153,13 +163,13 @@ impl Parts {
 
     /// Ends both: Postgres with a fast shutdown, Kafka with SIGTERM, each by force after 30 s.
     pub async fn stop(self) {
-        tokio::join!(self.kafka.stop(), self.postgres.stop());
+        tokio::join!(join_all(self.kafka.iter().map(Running::stop)), self.postgres.stop());
     }
 
-    /// Kafka's process, while it runs.
+    /// The process of a node of Kafka (from 0), while it runs.
     #[must_use]
-    pub fn kafka_pid(&self) -> Option<u32> {
-        self.kafka.pid()
+    pub fn kafka_pid(&self, node: usize) -> Option<u32> {
+        self.kafka.get(node).and_then(Running::pid)
     }
 
     /// The postmaster's process, while it runs.
@@ -168,22 +178,22 @@ impl Parts {
         self.postgres.pid()
     }
 
-    /// Ends Kafka in its own way; [`Parts::start_kafka`] brings it back.
-    pub async fn stop_kafka(&self) {
-        self.kafka.stop().await;
+    /// Ends a node of Kafka (from 0) in its own way; [`Parts::start_kafka`] brings it back.
+    pub async fn stop_kafka(&self, node: usize) {
+        self.kafka[node].stop().await;
     }
 
-    /// `kill -9` for Kafka.
-    pub async fn kill_kafka(&self) {
-        self.kafka.kill().await;
+    /// `kill -9` for a node of Kafka (from 0).
+    pub async fn kill_kafka(&self, node: usize) {
+        self.kafka[node].kill().await;
     }
 
-    /// Brings Kafka back on the same port, and resolves when it answers.
+    /// Brings a node of Kafka (from 0) back on the same port, and resolves when it answers.
     ///
     /// # Errors
     /// It does not come up.
-    pub async fn start_kafka(&self) -> Result<(), DevError> {
-        self.kafka.start_again().await
+    pub async fn start_kafka(&self, node: usize) -> Result<(), DevError> {
+        self.kafka[node].start_again().await
     }
 
     /// Ends Postgres in its own way; [`Parts::start_postgres`] brings it back.
@@ -201,6 +211,64 @@ impl Parts {
     /// # Errors
     /// It does not come up.
     pub async fn start_postgres(&self) -> Result<(), DevError> {
+        self.postgres.start_again().await
+    }
+
+    /// Starts another Postgres that follows this one by streaming.
+    ///
+    /// # Errors
+    /// The cluster cannot be copied, or the copy does not come up.
+    pub async fn start_standby(&self) -> Result<Standby, DevError> {
+        Standby::follow(self.postgres.part(), self.deaths.clone()).await
+    }
+}
+
+/// A Postgres that follows another by streaming. It ends with this value, or with this process.
+pub struct Standby {
+    postgres: Running<Postgres>,
+    url: String,
+    deaths: watch::Sender<Option<ChildExit>>,
+}
+
+impl Standby {
+    async fn follow(of: &Postgres, deaths: watch::Sender<Option<ChildExit>>) -> Result<Self, DevError> {
+        let postgres = Running::start(of.prepare_standby("Postgres' standby").await?, deaths.clone()).await?;
+        let url = postgres.part().url();
+        Ok(Self { postgres, url, deaths })
+    }
+
+    /// As [`Parts::postgres_url`].
+    #[must_use]
+    pub fn postgres_url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes it the primary; what it followed should be gone.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn promote(&self) -> Result<(), DevError> {
+        self.postgres.part().promote().await
+    }
+
+    /// As [`Parts::start_standby`], of this one.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_standby(&self) -> Result<Self, DevError> {
+        Self::follow(self.postgres.part(), self.deaths.clone()).await
+    }
+
+    /// As [`Parts::kill_postgres`].
+    pub async fn kill(&self) {
+        self.postgres.kill().await;
+    }
+
+    /// As [`Parts::start_postgres`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(&self) -> Result<(), DevError> {
         self.postgres.start_again().await
     }
 }

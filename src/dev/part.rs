@@ -1,5 +1,6 @@
 //! What Kafka and Postgres have in common: being started, watched, stopped, and brought back.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,14 +19,14 @@ const TRANSIENT_FOR: Duration = Duration::from_secs(10);
 
 /// A program that is one of the parts.
 pub(crate) trait Part: Send + Sync + 'static {
-    const NAME: &'static str;
-    /// Its file in the data directory.
-    const LOG: &'static str;
     const STOP_SIGNAL: Signal;
     /// After this long it is killed.
     const STOP_WITHIN: Duration;
 
     fn around(&self) -> &Arc<Surroundings>;
+    fn name(&self) -> &'static str;
+    /// Where it writes what it has to say.
+    fn log(&self) -> PathBuf;
     fn choose_ports(&mut self) -> Result<(), DevError>;
     fn spawn(&self) -> impl Future<Output = Result<Child, DevError>> + Send;
     /// Resolves when it answers, or with why it does not.
@@ -90,7 +91,7 @@ impl<P: Part> Running<P> {
             return Ok(());
         }
         let child = launch(&self.part).await?;
-        self.deaths.send_if_modified(|death| death.take_if(|death| death.name == P::NAME).is_some());
+        self.deaths.send_if_modified(|death| death.take_if(|death| death.name == self.part.name()).is_some());
         self.watch(child);
         Ok(())
     }
@@ -100,10 +101,10 @@ impl<P: Part> Running<P> {
         let _turn = self.turn.lock().await;
         let Some(launched) = self.take() else { return };
         let progress = &self.part.around().progress;
-        progress.doing(P::NAME, self.part.stopping_text());
+        progress.doing(self.part.name(), self.part.stopping_text());
         let on_its_own = launched.child.stop(P::STOP_SIGNAL, P::STOP_WITHIN).await;
         self.part.stopped(on_its_own);
-        progress.done(P::NAME, if on_its_own { "stopped" } else { "killed, it did not stop in time" });
+        progress.done(self.part.name(), if on_its_own { "stopped" } else { "killed, it did not stop in time" });
     }
 
     /// `kill -9`.
@@ -142,16 +143,16 @@ impl<P: Part> Running<P> {
 /// Starts the process and waits until it answers.
 async fn launch<P: Part>(part: &P) -> Result<Child, DevError> {
     let around = part.around();
-    around.data.await_leftover(P::NAME).await?;
+    around.data.await_leftover(part.name()).await?;
     let started = Instant::now();
     loop {
-        around.progress.doing(P::NAME, "starting");
-        turn_log(&around.data.path(P::LOG))?;
+        around.progress.doing(part.name(), "starting");
+        turn_log(&part.log())?;
         let child = part.spawn().await?;
-        around.data.record_child(P::NAME, child.pid())?;
+        around.data.record_child(part.name(), child.pid())?;
         match part.ready(&child).await {
             Ok(()) => {
-                around.progress.done(P::NAME, "ready");
+                around.progress.done(part.name(), "ready");
                 return Ok(child);
             }
             Err(DevError::Died(exit)) if part.recovers_from(&exit) && started.elapsed() < TRANSIENT_FOR => {

@@ -22,7 +22,7 @@ use super::part::Part;
 use super::ports::free_port;
 use super::tools::User;
 
-const NAME: &str = "Postgres";
+pub(crate) const NAME: &str = "Postgres";
 /// The role, a superuser, and the database.
 const TIDINGS: &str = "tidings";
 /// A start takes 0.2 s; a long recovery after a crash is allowed for.
@@ -36,6 +36,7 @@ const NO_PID: i32 = i32::MAX - 1;
 const REFUSED: [&str; 2] = ["28P01", "28000"];
 
 pub(crate) struct Postgres {
+    name: &'static str,
     around: Arc<Surroundings>,
     user: Option<User>,
     bin: PathBuf,
@@ -51,7 +52,7 @@ impl Postgres {
         let user = User::for_postgres()?;
         let home = find_home(&around, user).await?;
         let bin = around.tools.postgres_for(&home.join("cluster"))?.to_owned();
-        let mut postgres = Self { around, user, bin, home, password: String::new(), port: 0 };
+        let mut postgres = Self { name: NAME, around, user, bin, home, password: String::new(), port: 0 };
         postgres.choose_ports()?;
         if !postgres.cluster().exists() {
             postgres.init().await?;
@@ -59,6 +60,33 @@ impl Postgres {
         let file = postgres.password_file();
         postgres.password = fs::read_to_string(&file).map_err(DevError::io("read", &file))?.trim().to_owned();
         Ok(postgres)
+    }
+
+    /// A copy of a running one that follows it, until [`Postgres::promote`].
+    pub(crate) async fn prepare_standby(&self, name: &'static str) -> Result<Self, DevError> {
+        self.around.progress.doing(name, "copying the cluster");
+        let home = self.home.join(format!("standby-{}", uuid::Uuid::now_v7().simple()));
+        fs::create_dir_all(&home).map_err(DevError::io("create", &home))?;
+        own(&home, self.user)?;
+        let (around, user, bin, password) = (self.around.clone(), self.user, self.bin.clone(), self.password.clone());
+        let standby = Self { name, around, user, bin, home, password, port: free_port()? };
+        let (log, port) = (standby.log(), self.port.to_string());
+        turn_log(&log)?;
+        let mut arguments = args(["-h", "127.0.0.1", "-p", &port, "-U", TIDINGS, "-R", "-X", "stream", "-c", "fast"]);
+        arguments.extend(args(["--no-sync", "-D"]));
+        arguments.push(standby.cluster().into());
+        let mut spec = standby.spec("pg_basebackup", "pg_basebackup", arguments, log, "KILL");
+        spec.envs.push(("PGPASSWORD", self.password.clone().into()));
+        child::run(&spec).await?;
+        Ok(standby)
+    }
+
+    /// Makes a standby a primary.
+    pub(crate) async fn promote(&self) -> Result<(), DevError> {
+        let failed = |cause| DevError::Postgres { action: "become the primary", cause };
+        let mut connection = self.connect_options("postgres").connect().await.map_err(failed)?;
+        sqlx::query("SELECT pg_promote(true, 60)").execute(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -157,7 +185,7 @@ impl Postgres {
             tokio::time::sleep(POLL).await;
         }
         let log = child.log().to_owned();
-        Err(DevError::NotReady { name: NAME, after: READY_WITHIN, cause, said: log_end(&log), log })
+        Err(DevError::NotReady { name: self.name, after: READY_WITHIN, cause, said: log_end(&log), log })
     }
 
     async fn ensure_database(&self, mut connection: sqlx::PgConnection) -> Result<(), DevError> {
@@ -171,14 +199,20 @@ impl Postgres {
 }
 
 impl Part for Postgres {
-    const NAME: &'static str = NAME;
-    const LOG: &'static str = "postgres.log";
     /// A "fast" shutdown: clients are disconnected, everything is written.
     const STOP_SIGNAL: Signal = Signal::INT;
     const STOP_WITHIN: Duration = Duration::from_secs(30);
 
     fn around(&self) -> &Arc<Surroundings> {
         &self.around
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn log(&self) -> PathBuf {
+        self.around.data.path(if self.name == NAME { "postgres.log" } else { "postgres-standby.log" })
     }
 
     fn choose_ports(&mut self) -> Result<(), DevError> {
@@ -191,8 +225,7 @@ impl Part for Postgres {
         let mut arguments = vec!["-D".into(), self.cluster().into()];
         arguments.extend(self.settings().into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
         // QUIT is an "immediate" shutdown: the postmaster ends its children and then itself, at once.
-        let log = self.around.data.path(Self::LOG);
-        Child::spawn(&self.spec(NAME, "postgres", arguments, log, "QUIT")).await
+        Child::spawn(&self.spec(self.name, "postgres", arguments, self.log(), "QUIT")).await
     }
 
     async fn ready(&self, child: &Child) -> Result<(), DevError> {

@@ -181,13 +181,15 @@ pub struct Edge {
 impl Edge {
     /// The edge of one gateway process. It takes no work before [`Edge::begin`], and is not ready until [`Edge::set_ready`].
     pub fn new(options: Options, codec: &'static Codec, ports: Ports) -> Self {
+        let hub = Arc::<Hub>::default();
+        hub.tell();
         Self {
             options,
             identity: ArcSwapOption::empty(),
             codec,
             auth: Auth::new(ports.tokens.clone(), ports.reads.clone()),
             ports,
-            hub: Arc::default(),
+            hub,
             pending: Arc::default(),
             seen: Arc::default(),
             draining: CancellationToken::new(),

@@ -73,6 +73,11 @@ impl Hub {
         metrics::gauge!("tidings_gateway_sockets").set(change(&self.sockets) as f64);
     }
 
+    /// Tells of them, also while there are none.
+    pub fn tell(&self) {
+        self.count(|sockets| sockets.load(Ordering::Relaxed));
+    }
+
     /// How many sockets there are.
     pub fn len(&self) -> usize {
         self.sockets.load(Ordering::Relaxed)

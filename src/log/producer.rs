@@ -73,7 +73,10 @@ impl Producer {
         let mut config = client.clone();
         config.set("enable.idempotence", "true").set("acks", "all");
         // Every caller waits or answers `unavailable` long before this.
-        config.set("message.timeout.ms", "30000").set("queue.buffering.max.kbytes", "262144");
+        config
+            .set("message.timeout.ms", "30000")
+            .set("request.timeout.ms", "10000")
+            .set("queue.buffering.max.kbytes", "262144");
         config.set("message.max.bytes", MAX_RECORD_BYTES.to_string());
         if config.get("linger.ms").is_none() {
             config.set("linger.ms", "0");

@@ -22,6 +22,8 @@ pub struct Unreachable {
     pub brokers: String,
     /// As the client says.
     pub reason: String,
+    /// Kafka, or the way to it, does not accept what we are: waiting does not help.
+    pub refused: bool,
 }
 
 #[derive(Clone, Default)]
@@ -55,13 +57,14 @@ pub async fn reach(client: &ClientConfig, patience: Duration) -> Result<(), Unre
     // A group id is demanded even of those who never join.
     client.set("group.id", "tidings-reach");
     let asked = tokio::task::spawn_blocking(move || ask(&client, patience)).await;
-    asked.unwrap_or_else(|error| Err(error.to_string())).map_err(|reason| Unreachable { brokers, reason })
+    let asked = asked.unwrap_or_else(|error| Err((error.to_string(), false)));
+    asked.map_err(|(reason, refused)| Unreachable { brokers, reason, refused })
 }
 
-fn ask(client: &ClientConfig, patience: Duration) -> Result<(), String> {
+fn ask(client: &ClientConfig, patience: Duration) -> Result<(), (String, bool)> {
     let (began, listener) = (Instant::now(), Listener::default());
     let consumer: BaseConsumer<Listener> =
-        client.create_with_context(listener.clone()).map_err(|error| error.to_string())?;
+        client.create_with_context(listener.clone()).map_err(|error| (error.to_string(), true))?;
     loop {
         let Err(error) = consumer.fetch_metadata(None, TRY) else { return Ok(()) };
         // What the client learned is told when it is polled.
@@ -69,7 +72,7 @@ fn ask(client: &ClientConfig, patience: Duration) -> Result<(), String> {
         let last = listener.last();
         let refused = matches!(last, Some((RDKafkaErrorCode::SSL | RDKafkaErrorCode::Authentication, _)));
         if began.elapsed() >= patience || refused && began.elapsed() >= REFUSED_FOR {
-            return Err(last.map_or_else(|| error.to_string(), |(_, reason)| reason));
+            return Err((last.map_or_else(|| error.to_string(), |(_, reason)| reason), refused));
         }
     }
 }

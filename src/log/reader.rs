@@ -20,6 +20,8 @@ use crate::domain::Timestamp;
 /// How many records wait for a slow taker before its partition is paused.
 const QUEUE_RECORDS: usize = 2_048;
 const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
+/// A leader that is asked and gone is waited for no longer; meanwhile there may be another.
+const TRY: Duration = Duration::from_secs(3);
 
 /// A record as it stands in the log.
 #[derive(Clone, Debug)]
@@ -264,10 +266,12 @@ impl Shared {
     fn ends(&self, partition: i32) -> Result<Ends, ReadError> {
         let deadline = Instant::now() + BROKER_TIMEOUT;
         let (low, high) = loop {
-            match self.consumer.fetch_watermarks(&self.topic, partition, BROKER_TIMEOUT) {
+            match self.consumer.fetch_watermarks(&self.topic, partition, TRY) {
                 Ok(ends) => break ends,
-                // A leader is being elected: of a topic just made, or of a broker just gone.
-                Err(error) if electing(&error) && Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
+                // A leader is being elected, of a topic just made or of a broker just gone.
+                Err(error) if transient(&error) && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(50))
+                }
                 Err(source) => return Err(ReadError::Kafka { topic: self.topic.clone(), source }),
             }
         };
@@ -348,20 +352,6 @@ fn poll(shared: &Arc<Shared>) {
         }
         slow = shared.refill();
     }
-}
-
-fn electing(error: &KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode as Code;
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(
-            Code::NotLeaderForPartition
-                | Code::LeaderNotAvailable
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownPartition
-        )
-    )
 }
 
 /// Whether the client mends it by itself.

@@ -32,6 +32,10 @@ pub use stopped::Stopped;
 pub const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, topics::PRESENCE];
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// While Postgres or Kafka are away: everybody waits for the views when they are back.
+const LAST_RETRY_AWAY: Duration = Duration::from_secs(2);
+/// For a batch. Each statement has its own time, which Postgres keeps; this is for a server that is gone without a word.
+const COMMIT: Duration = Duration::from_secs(60);
 const PRUNE: Duration = Duration::from_secs(600);
 const LAG: Duration = Duration::from_secs(5);
 /// How long client ids are kept behind a partition's newest message. A command is refused whose client id is older than 24 hours, by the
@@ -138,22 +142,31 @@ impl Work {
             let ended = tokio::select! {
                 // A batch is whole or not at all: dropping one half-way is safe.
                 ended = self.project(&mut standing) => ended,
-                () = lost.cancelled() => return,
+                () = lost.cancelled() => return self.lag().set(0.0),
             };
             if began.elapsed() > LAST_RETRY {
                 wait = FIRST_RETRY;
             }
+            let mut last_retry = LAST_RETRY;
             if let Err(error) = ended {
+                if stopped::passes(&error) {
+                    last_retry = LAST_RETRY_AWAY;
+                }
                 self.report(&error, wait);
                 if !stopped::passes(&error) && standing.is_none() {
                     standing = Some(self.options.stopped.stand(self.source, self.partition));
                 }
             }
             tokio::select! {
-                () = sleep(wait) => wait = (wait * 2).min(LAST_RETRY),
-                () = lost.cancelled() => return,
+                () = sleep(wait) => wait = (wait * 2).min(last_retry),
+                () = lost.cancelled() => return self.lag().set(0.0),
             }
         }
+    }
+
+    /// 0 when the partition is given away: whoever has it tells of it from then on.
+    fn lag(&self) -> metrics::Gauge {
+        metrics::gauge!("tidings_projection_lag_records", "journal" => self.source, "partition" => self.partition.to_string())
     }
 
     fn report(&self, error: &anyhow::Error, wait: Duration) {
@@ -197,7 +210,8 @@ impl Work {
             }
             let until = last_commit + self.options.interval;
             self.fill(&mut feed, &mut items, (before.next_offset, most), until).await?;
-            if !self.commit(&items, before.next_offset, &feed).await? {
+            let committed = tokio::time::timeout(COMMIT, self.commit(&items, before.next_offset, &feed)).await;
+            if !committed.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))? {
                 let (source, partition) = (self.source, self.partition);
                 tracing::warn!(source, partition, "another projector is ahead; starting from its checkpoint");
                 return Ok(());
@@ -235,8 +249,7 @@ impl Work {
         let Ok(end) = feed.end().await else { return };
         let behind = (end - feed.head().next_offset).max(0);
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        metrics::gauge!("tidings_projection_lag_records", "journal" => self.source, "partition" => self.partition.to_string())
-            .set(behind as f64);
+        self.lag().set(behind as f64);
     }
 
     /// Applies what `feed` gave since `from`. False if another projector is ahead.

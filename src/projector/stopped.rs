@@ -39,22 +39,11 @@ impl Drop for Standing {
     }
 }
 
-/// SQLSTATE classes of what passes: connections, rollbacks (deadlocks), a standby that is being promoted, resources, locks, shutdowns,
-/// the system. Source: PostgreSQL's Appendix A.
-const PASSING: [&str; 7] = ["08", "40", "25", "53", "55", "57", "58"];
-
 /// Whether waiting helps: Postgres or Kafka are away. Everything else is a record or a table that somebody must look at.
 pub(super) fn passes(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         if let Some(error) = cause.downcast_ref::<sqlx::Error>() {
-            return match error {
-                sqlx::Error::Database(error) => {
-                    error.code().is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class)))
-                }
-                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-                _ => false,
-            };
+            return crate::store::passes(error);
         }
         let read = match cause.downcast_ref::<JournalError>() {
             Some(JournalError::Read(read)) => Some(read),

@@ -87,6 +87,9 @@ impl Partition {
             () = self.keep_publishing(lost) => {}
             () = self.tell_lag() => {}
         }
+        // Whoever has it tells of it from now on.
+        self.gauge("tidings_publisher_lag_records").set(0.0);
+        self.gauge("tidings_publisher_stopped").set(0.0);
     }
 
     async fn keep_publishing(&self, lost: &CancellationToken) {

@@ -17,6 +17,25 @@ pub use reads::{Changes, EventRow, InboxCursor, InboxRow, MembershipRow, Message
 /// The version of the views that is read.
 pub const LIVE: &str = "live";
 
+/// SQLSTATE classes of what passes: connections, rollbacks (deadlocks), a standby that is being promoted, resources, locks, shutdowns,
+/// the system. Source: PostgreSQL's Appendix A.
+const PASSING: [&str; 7] = ["08", "40", "25", "53", "55", "57", "58"];
+
+/// Whether waiting helps: Postgres is away, starting, or has no connection left.
+pub fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class)))
+        }
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// For a connection, a new one or one that is found to live.
+const ACQUIRE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A pool of connections that see the live views.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -35,7 +54,11 @@ impl Store {
         let names: Vec<_> = std::iter::once("public").chain(views).collect();
         // Plans that take longer to compile than to run are not for these queries.
         let options = options.options([("search_path", names.join(",").as_str()), ("jit", "off")]);
-        let pool = PgPoolOptions::new().max_connections(max_connections).connect_with(options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(options)
+            .await?;
         Ok(Self { pool })
     }
 

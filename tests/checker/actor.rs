@@ -285,7 +285,9 @@ impl Actor {
         let mut record = self.shown.record();
         if let Some(event) = Event::read(&frame) {
             if let Some(text) = event.text.as_ref().filter(|_| event.actor != user) {
-                self.stage.arrived(&event.conversation, text);
+                let place = record.places.get(&event.conversation);
+                let news = place.is_some_and(|place| place.known().is_some_and(|known| known < event.position));
+                self.stage.arrived(&event.conversation, text, news);
             }
             learn(&mut record, &user, &event);
             record.history.pushes.push(Push { user, at: self.stage.now(), event });

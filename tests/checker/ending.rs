@@ -63,7 +63,7 @@ fn kafka(stack: &Stack) -> ClientConfig {
 /// Waits until the views have everything that the journals have. What was refused as `unavailable`, or asked by somebody who went away,
 /// may have been decided after all.
 async fn views_at_the_end(stack: &Stack, client: &ClientConfig) {
-    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+    let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
     let deadline = Instant::now() + PATIENCE;
     let query = "SELECT source, partition, max(next_offset) AS reached FROM checkpoints GROUP BY source, partition";
     loop {
@@ -273,7 +273,7 @@ async fn accepted(client: &ClientConfig, journal: &str, partition: i32) -> Resul
 
 /// Every projection, as it is and as it is made anew.
 async fn rebuilt(stack: &Stack) -> BTreeMap<String, (Vec<String>, Vec<String>)> {
-    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+    let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
     let mut views = BTreeMap::new();
     for projection in PROJECTIONS {
         let live = rows(&pool, projection).await;

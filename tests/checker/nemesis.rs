@@ -11,6 +11,11 @@ use tokio::time::sleep;
 use crate::proxy::{Proxy, Weather};
 use crate::world::{DEAD_AFTER, ROLES, World};
 
+/// Of Kafka, where there are several.
+const NODES: usize = 3;
+/// A node of Kafka is given up after `broker.session.timeout.ms`, 2 s.
+const NODE_DEAD_AFTER: Duration = Duration::from_millis(4_000);
+
 /// A kind of schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -22,10 +27,14 @@ pub enum Kind {
     Rolling,
     Disk,
     Combined,
+    /// Of Postgres: a standby takes over.
+    Failover,
+    /// Three nodes of Kafka, and one of them.
+    Brokers,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::Freeze,
         Self::Kafka,
@@ -34,6 +43,8 @@ impl Kind {
         Self::Rolling,
         Self::Disk,
         Self::Combined,
+        Self::Failover,
+        Self::Brokers,
     ];
 
     pub fn name(self) -> &'static str {
@@ -46,7 +57,14 @@ impl Kind {
             Self::Rolling => "rolling",
             Self::Disk => "disk",
             Self::Combined => "combined",
+            Self::Failover => "failover",
+            Self::Brokers => "brokers",
         }
+    }
+
+    /// How many nodes of Kafka it is played with.
+    pub fn nodes(self) -> usize {
+        if self == Self::Brokers { NODES } else { 1 }
     }
 }
 
@@ -75,6 +93,16 @@ pub enum Fault {
     Reset(usize, Way),
     /// No write of Kafka succeeds any more, as on a full disk, until it gives up; then there is room again.
     FullDisk,
+    /// `kill -9` of a node of Kafka, one of several, which comes back when others lead what it led.
+    KillNode(usize),
+    /// SIGSTOP of a node of Kafka, and SIGCONT when others lead what it led.
+    FreezeNode(usize),
+    /// SIGTERM of a node of Kafka, which hands over what it leads, and a new one, which gets it back.
+    RestartNode(usize),
+    /// `kill -9` of Postgres; its standby is promoted without what had not reached it yet.
+    FailOver,
+    /// `kill -9` of Postgres, for a minute.
+    LongPostgres,
 }
 
 impl Fault {
@@ -92,12 +120,17 @@ impl Fault {
             Self::Slow(process, to) => format!("slow {}", way(process, to)),
             Self::Reset(process, to) => format!("reset {}", way(process, to)),
             Self::FullDisk => "full disk of Kafka".into(),
+            Self::KillNode(_) => "kill -9 one of three Kafka nodes".into(),
+            Self::FreezeNode(_) => "freeze one of three Kafka nodes".into(),
+            Self::RestartNode(_) => "restart one of three Kafka nodes".into(),
+            Self::FailOver => "Postgres fails over".into(),
+            Self::LongPostgres => "Postgres away for a minute".into(),
         }
     }
 
     /// Whether nothing can flow before it is over, so that the time to recover begins with its end.
     pub fn stops_all(self) -> bool {
-        matches!(self, Self::KillKafka | Self::FullDisk)
+        matches!(self, Self::KillKafka | Self::FullDisk | Self::LongPostgres)
     }
 }
 
@@ -105,13 +138,16 @@ impl Fault {
 pub fn schedule(kind: Kind, seed: u64, steps: usize) -> Vec<Vec<Fault>> {
     let mut rng = StdRng::seed_from_u64(seed ^ (kind as u64) << 32);
     let mut all = Vec::new();
+    let mut rounds = 0;
     while all.len() < steps {
-        all.extend(round(kind, &mut rng));
+        all.extend(round(kind, rounds, &mut rng));
+        rounds += 1;
     }
     all
 }
 
-fn round(kind: Kind, rng: &mut StdRng) -> Vec<Vec<Fault>> {
+/// What takes a minute has no place in the first of a kind's rounds, which every change must pass.
+fn round(kind: Kind, number: usize, rng: &mut StdRng) -> Vec<Vec<Fault>> {
     let one_of_each = |rng: &mut StdRng| (0..ROLES.len()).map(|role| role * 2 + rng.random_range(0..2)).collect();
     let mut roles: Vec<usize> = one_of_each(rng);
     roles.shuffle(rng);
@@ -125,6 +161,19 @@ fn round(kind: Kind, rng: &mut StdRng) -> Vec<Vec<Fault>> {
         Kind::Disk => vec![vec![Fault::FullDisk]],
         Kind::Network => (0..6).map(|n| vec![network(n % 3, rng)]).collect(),
         Kind::Combined => (0..3).map(|_| both(rng)).collect(),
+        Kind::Failover if number % 8 == 1 => vec![vec![Fault::LongPostgres], vec![Fault::FailOver]],
+        Kind::Failover => vec![vec![Fault::FailOver], vec![Fault::KillPostgres]],
+        Kind::Brokers => {
+            let mut nodes: Vec<usize> = (0..NODES).collect();
+            nodes.shuffle(rng);
+            let role = rng.random_range(0..ROLES.len() * 2);
+            vec![
+                vec![Fault::KillNode(nodes[0])],
+                vec![Fault::FreezeNode(nodes[1])],
+                vec![Fault::RestartNode(nodes[2])],
+                vec![Fault::KillNode(nodes[1]), Fault::Kill(role)],
+            ]
+        }
     }
 }
 
@@ -180,13 +229,20 @@ pub async fn begin(world: &mut World, fault: Fault) {
             world.processes[n].role.revive();
             world.processes[n].down = false;
         }
-        Fault::KillKafka => world.stack.parts.kill_kafka().await,
-        Fault::KillPostgres => world.stack.parts.kill_postgres().await,
+        Fault::KillKafka => world.stack.parts.kill_kafka(0).await,
+        Fault::KillPostgres | Fault::LongPostgres => world.kill_postgres().await,
+        Fault::FailOver => world.lose_primary().await,
+        Fault::KillNode(n) => world.stack.parts.kill_kafka(n).await,
+        Fault::RestartNode(n) => {
+            world.stack.parts.stop_kafka(n).await;
+            world.stack.parts.start_kafka(n).await.expect("Kafka comes back");
+        }
+        Fault::FreezeNode(n) => signal(world, n, "-STOP").await,
         Fault::Cut(n, way) => proxy(world, n, way).set(Weather::Cut),
         Fault::Slow(n, way) => proxy(world, n, way).set(Weather::Slow(Duration::from_millis(200))),
         Fault::Reset(n, way) => proxy(world, n, way).reset(),
         Fault::FullDisk => {
-            let pid = world.stack.parts.kafka_pid().expect("Kafka runs").to_string();
+            let pid = world.stack.parts.kafka_pid(0).expect("Kafka runs").to_string();
             let limited = Command::new("prlimit").args(["--pid", &pid, "--fsize=1:1"]).status().await;
             assert!(limited.expect("prlimit runs").success(), "the limit is set");
         }
@@ -196,9 +252,12 @@ pub async fn begin(world: &mut World, fault: Fault) {
 /// How long it stays so.
 pub fn lasts(fault: Fault) -> Duration {
     match fault {
-        Fault::Kill(_) | Fault::Restart(_) | Fault::Reset(..) => Duration::ZERO,
+        Fault::Kill(_) | Fault::Restart(_) | Fault::Reset(..) | Fault::RestartNode(_) => Duration::ZERO,
         Fault::Freeze(_) | Fault::Cut(..) => DEAD_AFTER + Duration::from_millis(500),
         Fault::KillKafka | Fault::KillPostgres | Fault::Slow(..) => Duration::from_millis(1_500),
+        Fault::FailOver => Duration::from_millis(1_500),
+        Fault::KillNode(_) | Fault::FreezeNode(_) => NODE_DEAD_AFTER,
+        Fault::LongPostgres => Duration::from_secs(60),
         Fault::FullDisk => Duration::ZERO,
     }
 }
@@ -206,22 +265,31 @@ pub fn lasts(fault: Fault) -> Duration {
 /// Ends a fault.
 pub async fn end(world: &mut World, fault: Fault) {
     match fault {
-        Fault::Kill(_) | Fault::Restart(_) | Fault::Reset(..) => {}
+        Fault::Kill(_) | Fault::Restart(_) | Fault::Reset(..) | Fault::RestartNode(_) => {}
         Fault::Freeze(n) => world.processes[n].role.thaw().await,
-        Fault::KillKafka => world.stack.parts.start_kafka().await.expect("Kafka comes back"),
-        Fault::KillPostgres => world.stack.parts.start_postgres().await.expect("Postgres comes back"),
+        Fault::KillKafka => world.stack.parts.start_kafka(0).await.expect("Kafka comes back"),
+        Fault::KillPostgres | Fault::LongPostgres => world.start_postgres().await.expect("Postgres comes back"),
+        Fault::FailOver => world.promote().await,
+        Fault::KillNode(n) => world.stack.parts.start_kafka(n).await.expect("Kafka comes back"),
+        Fault::FreezeNode(n) => signal(world, n, "-CONT").await,
         Fault::Cut(n, way) => {
             // What was on its way for so long was given up by both ends.
             proxy(world, n, way).set(Weather::Fair);
         }
         Fault::Slow(n, way) => proxy(world, n, way).set(Weather::Fair),
         Fault::FullDisk => {
-            while world.stack.parts.kafka_pid().is_some() {
+            while world.stack.parts.kafka_pid(0).is_some() {
                 sleep(Duration::from_millis(20)).await;
             }
-            world.stack.parts.start_kafka().await.expect("Kafka comes back");
+            world.stack.parts.start_kafka(0).await.expect("Kafka comes back");
         }
     }
+}
+
+async fn signal(world: &World, node: usize, signal: &str) {
+    let pid = world.stack.parts.kafka_pid(node).expect("Kafka runs").to_string();
+    let status = Command::new("kill").args([signal, &pid]).status().await.expect("kill runs");
+    assert!(status.success(), "kill {signal}");
 }
 
 fn proxy(world: &World, process: usize, way: Way) -> &Proxy {

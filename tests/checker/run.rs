@@ -68,14 +68,15 @@ pub struct Report {
     commands: usize,
     accepted: usize,
     pushes: usize,
+    /// From being asked for to another's socket, in milliseconds, sorted.
+    delays: Vec<At>,
     pub violations: Vec<Violation>,
     pub took: Duration,
 }
 
 /// Runs one kind in `world`, with people and conversations of its own.
-pub async fn run(world: &mut World, settings: &Settings, kind: Kind) -> Report {
-    // What the kinds before left is in the views too, so once is enough.
-    let rebuild = settings.kinds.last() == Some(&kind);
+/// At its end every view is compared with one that is built anew, if `rebuild`.
+pub async fn run(world: &mut World, settings: &Settings, kind: Kind, rebuild: bool) -> Report {
     let began = Instant::now();
     let (phase, phases) = watch::channel(Phase::Act);
     let accounts = world.stack.accounts(kind.name(), settings.clients).await;
@@ -113,7 +114,8 @@ pub async fn run(world: &mut World, settings: &Settings, kind: Kind) -> Report {
     let accepted = history.commands.iter().filter(|command| command.accepted().next().is_some()).count();
     let (commands, pushes) = (history.commands.len(), history.pushes.len());
     let violations = check(&history);
-    Report { kind, recoveries, commands, accepted, pushes, violations, took: began.elapsed() }
+    let delays = stage.delays();
+    Report { kind, recoveries, commands, accepted, pushes, delays, violations, took: began.elapsed() }
 }
 
 /// Faults at once, until all are over and everything flows; how long that took, or none if it never did.
@@ -200,7 +202,7 @@ pub fn table(reports: &[Report]) -> String {
         "kind", "fault", "count", "p50 ms", "max ms", "commands", "accepted", "pushes", "violations"
     );
     for report in reports {
-        let Report { kind, recoveries, commands, accepted, pushes, violations, took } = report;
+        let Report { kind, recoveries, commands, accepted, pushes, delays, violations, took } = report;
         for (fault, times) in recoveries {
             let mut times = times.clone();
             times.sort_unstable();
@@ -208,6 +210,10 @@ pub fn table(reports: &[Report]) -> String {
             let (middle, most) = (shown(times.get(times.len() / 2)), shown(times.last()));
             let _ = writeln!(text, "{:<9} {fault:<44} {:>5} {middle:>9} {most:>9}", kind.name(), times.len());
         }
+        let of = |per_mille: usize| delays.get(delays.len() * per_mille / 1_000).copied().unwrap_or(0);
+        let (p50, p99, p999) = (of(500), of(990), of(999));
+        let delivered = format!("= delivered, p50 {p50}, p99 {p99}, p99.9 {p999} ms");
+        let _ = writeln!(text, "{:<9} {delivered}", kind.name());
         let all = format!("= all, in {} s", took.as_secs());
         let _ = writeln!(
             text,

@@ -35,6 +35,8 @@ pub struct Stage {
     pub http: reqwest::Client,
     /// By partition: when the newest message that reached somebody else was first asked for.
     flow: [AtomicU64; PARTITIONS as usize],
+    /// How long each message took to each socket that it was news to.
+    delays: Mutex<Vec<At>>,
     pub shown: Vec<Arc<Shown>>,
 }
 
@@ -113,6 +115,7 @@ impl Stage {
             phase,
             http,
             flow: Default::default(),
+            delays: Mutex::default(),
             shown,
         }
     }
@@ -126,11 +129,21 @@ impl Stage {
         format!("{actor}-{number} @{}", self.now())
     }
 
-    /// Somebody got another's message.
-    pub fn arrived(&self, conversation: &str, text: &str) {
+    /// Somebody got another's message, and it was `news`.
+    pub fn arrived(&self, conversation: &str, text: &str, news: bool) {
         let asked = text.rsplit_once('@').and_then(|(_, at)| at.parse().ok()).unwrap_or(0);
+        if news {
+            self.delays.lock().unwrap_or_else(PoisonError::into_inner).push(self.now().saturating_sub(asked));
+        }
         let partition = tidings::log::partition_of(conversation.as_bytes(), PARTITIONS);
         self.flow[usize::try_from(partition).unwrap_or(0)].fetch_max(asked, Ordering::Relaxed);
+    }
+
+    /// How long messages took, sorted.
+    pub fn delays(&self) -> Vec<At> {
+        let mut delays = std::mem::take(&mut *self.delays.lock().unwrap_or_else(PoisonError::into_inner));
+        delays.sort_unstable();
+        delays
     }
 
     /// What does not flow yet of what was asked for after `since`: nothing is left when every partition carries messages and everybody

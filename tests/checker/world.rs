@@ -1,12 +1,15 @@
 //! Two processes of each role with a network between them and everything else, and who starts again what ended.
+//!
+//! With one node of Kafka there is a proxy on every way. With three, which send clients from one to another, there is none to Kafka.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidings::dev::KafkaListener;
+use sqlx::{Connection, PgConnection};
+use tidings::dev::{DevError, KafkaListener, Standby};
 
 use crate::proxy::Proxy;
-use crate::support::{Role, Stack};
+use crate::support::{POSTGRES_URL, Role, Stack};
 
 /// In the order in which they are started.
 pub const ROLES: [&str; 4] = ["sequencer", "projector", "publisher", "gateway"];
@@ -37,6 +40,7 @@ const BROKER: [&str; 4] = [
 /// A process of a role, and the ways to it and from it.
 pub struct Process {
     pub role: Role,
+    /// Leads nowhere where Kafka has several nodes.
     pub kafka: Proxy,
     pub postgres: Proxy,
     /// Of a gateway.
@@ -48,14 +52,18 @@ pub struct Process {
 pub struct World {
     pub stack: Stack,
     pub processes: Vec<Process>,
+    /// Who took over from the first Postgres.
+    primary: Option<Standby>,
+    /// For commands of the command line, and for the checker.
+    admin: Proxy,
     /// What ended without having been asked to, and was started again.
     pub exits: Vec<String>,
     pub logs: PathBuf,
 }
 
 impl World {
-    pub async fn start() -> Self {
-        let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("checker");
+    pub async fn start(nodes: usize) -> Self {
+        let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("checker-{nodes}"));
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).expect("a directory");
         let mut ways = Vec::new();
@@ -70,24 +78,80 @@ impl World {
             advertised_port: Some(kafka.address.port()),
             properties: if n == 0 { BROKER.map(str::to_owned).to_vec() } else { Vec::new() },
         });
-        let listeners = listeners.collect();
-        let mut stack = Stack::start_with(|options| options.kafka_listeners = listeners).await;
+        let listeners = listeners.filter(|_| nodes == 1).collect();
+        let mut stack = Stack::start_with(|options| {
+            options.kafka_nodes = nodes;
+            options.kafka_listeners = listeners;
+        })
+        .await;
         let url: url::Parts = url::Parts::of(stack.parts.postgres_url());
+        let admin = Proxy::listen().await;
+        admin.lead_to(url.address);
+        stack.env.push((POSTGRES_URL.to_owned(), url.with(admin.address)));
         stack.env.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let mut processes = Vec::new();
         for (n, ((kafka, postgres, clients), port)) in ways.into_iter().zip(ports).enumerate() {
-            kafka.lead_to(([127, 0, 0, 1], port).into());
+            if nodes == 1 {
+                kafka.lead_to(([127, 0, 0, 1], port).into());
+            }
             postgres.lead_to(url.address);
             let mut env = stack.env.clone();
-            env.push(("TIDINGS_KAFKA__BROKERS".into(), kafka.address.to_string()));
-            env.push(("TIDINGS_POSTGRES__URL".into(), url.with(postgres.address)));
+            // A node that is lost is missed for longer than a gateway should be.
+            if nodes > 1 {
+                env.push(("TIDINGS_SESSIONS__OVERDUE_MS".into(), "6000".into()));
+                env.push(("TIDINGS_KAFKA__SESSION_TIMEOUT_MS".into(), "6000".into()));
+            }
+            if nodes == 1 {
+                env.push(("TIDINGS_KAFKA__BROKERS".into(), kafka.address.to_string()));
+            }
+            env.push((POSTGRES_URL.into(), url.with(postgres.address)));
             let name = ROLES[n / OF_EACH];
             let role = Role::start_logged(name, &env, &logs.join(format!("{name}-{}.log", n % OF_EACH))).await;
             clients.lead_to(role.address.parse().expect("an address"));
             processes.push(Process { role, kafka, postgres, clients, down: false });
         }
         stack.address = processes.last().expect("gateways").role.address.clone();
-        Self { stack, processes, exits: Vec::new(), logs }
+        Self { stack, processes, primary: None, admin, exits: Vec::new(), logs }
+    }
+
+    pub async fn kill_postgres(&self) {
+        match &self.primary {
+            Some(primary) => primary.kill().await,
+            None => self.stack.parts.kill_postgres().await,
+        }
+    }
+
+    pub async fn start_postgres(&self) -> Result<(), DevError> {
+        match &self.primary {
+            Some(primary) => primary.start().await,
+            None => self.stack.parts.start_postgres().await,
+        }
+    }
+
+    /// `kill -9` of the primary while another follows it; that one is who takes over.
+    pub async fn lose_primary(&mut self) {
+        let (following, url) = match &self.primary {
+            Some(primary) => (primary.start_standby().await, primary.postgres_url()),
+            None => (self.stack.parts.start_standby().await, self.stack.parts.postgres_url()),
+        };
+        let mut connection = PgConnection::connect(url).await.expect("connects");
+        let streaming = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')";
+        while !sqlx::query_scalar::<_, bool>(streaming).fetch_one(&mut connection).await.expect("tells") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.kill_postgres().await;
+        self.primary = Some(following.expect("follows"));
+    }
+
+    /// Promotes who followed, and leads everybody there, as a name or an address would that moves with the primary.
+    pub async fn promote(&mut self) {
+        let primary = self.primary.as_ref().expect("there is one");
+        primary.promote().await.expect("promoted");
+        let address = url::Parts::of(primary.postgres_url()).address;
+        for proxy in self.processes.iter().map(|process| &process.postgres).chain([&self.admin]) {
+            proxy.lead_to(address);
+            proxy.reset();
+        }
     }
 
     /// The two of a role.

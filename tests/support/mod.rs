@@ -20,6 +20,9 @@ pub use roles::Role;
 #[allow(unused_imports, reason = "each test binary uses its part")]
 pub use rows::rows;
 
+/// Of a process.
+pub const POSTGRES_URL: &str = "TIDINGS_POSTGRES__URL";
+
 /// A running installation.
 pub struct Stack {
     /// Of the gateway: host and port.
@@ -83,13 +86,16 @@ impl Stack {
         let mut options = PartsOptions::new(data.path().join("parts"));
         options.fsync = false;
         change(&mut options);
+        let (replicas, in_sync) = if options.kafka_nodes > 1 { ("3", "2") } else { ("1", "1") };
         let parts = Parts::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         let keys = Keys::make(data.path());
         let env = vec![
             ("TIDINGS_KAFKA__BROKERS".to_owned(), parts.kafka().to_owned()),
             ("TIDINGS_KAFKA__PARTITIONS".to_owned(), "4".to_owned()),
             ("TIDINGS_KAFKA__DELIVERY_PARTITIONS".to_owned(), "8".to_owned()),
-            ("TIDINGS_POSTGRES__URL".to_owned(), parts.postgres_url().to_owned()),
+            ("TIDINGS_KAFKA__REPLICATION_FACTOR".to_owned(), replicas.to_owned()),
+            ("TIDINGS_KAFKA__MIN_INSYNC_REPLICAS".to_owned(), in_sync.to_owned()),
+            (POSTGRES_URL.to_owned(), parts.postgres_url().to_owned()),
             ("TIDINGS_CRYPTO__MASTER_KEYS_FILE".to_owned(), keys.master),
             ("TIDINGS_CRYPTO__TOKEN_KEY_FILE".to_owned(), keys.token),
             ("TIDINGS_LOG__LEVEL".to_owned(), std::env::var("TIDINGS_TEST_LOG").unwrap_or_else(|_| "warn".to_owned())),
@@ -119,6 +125,11 @@ impl Stack {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "tidings {args:?} failed: {out}{err}");
         out.trim().to_owned()
+    }
+
+    /// Where processes find the database.
+    pub fn postgres_url(&self) -> &str {
+        self.env.iter().rev().find(|(name, _)| name == POSTGRES_URL).map_or("", |(_, url)| url)
     }
 
     /// Starts a role of its own process and waits until it is ready.

@@ -116,7 +116,7 @@ impl Incarnation {
         loop {
             match Self::try_begin(cluster).await {
                 Ok(incarnation) => return Ok(incarnation),
-                Err(error @ ClaimError::Table(_)) => return Err(error),
+                Err(error @ ClaimError::Table(_)) if cluster.table.ended().is_cancelled() => return Err(error),
                 Err(ClaimError::Beaten(partition)) => {
                     tracing::debug!(partition, "another gateway was faster; trying another partition");
                 }
