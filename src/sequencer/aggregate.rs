@@ -55,6 +55,22 @@ pub struct Stamp<Id> {
     pub last_seq: i64,
 }
 
+/// What an event does to the roster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RosterChange {
+    /// Who is in it from then on, and was not before.
+    pub joined: Vec<UserId>,
+    /// Who was in it before. They hear of the event, too.
+    pub left: Vec<UserId>,
+}
+
+impl RosterChange {
+    /// Whether nothing changes.
+    pub fn is_none(&self) -> bool {
+        self.joined.is_empty() && self.left.is_empty()
+    }
+}
+
 /// Something with a state, commands and events.
 pub trait Aggregate: Send + Sync + Sized + 'static {
     /// Names one.
@@ -111,10 +127,8 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
 
     /// Who hears of events as a rule: the present members.
     fn roster(state: &Self::State) -> Vec<UserId>;
-    /// Whether an event changes the roster.
-    fn changes_roster(event: &Self::Event) -> bool;
-    /// Who hears of this one beside the roster: those it removes.
-    fn also_hear(event: &Self::Event) -> Vec<UserId>;
+    /// What an event does to the roster.
+    fn roster_change(event: &Self::Event) -> RosterChange;
     /// Whether only the actor hears of this one if the roster is large.
     fn quiet_in_crowds(event: &Self::Event) -> bool;
     /// Forgets what is only needed for retries made before `before`.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::aggregate::{Aggregate, Command, Stamp};
+use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
 use crate::codec::records::{Body, ConversationCommand, ConversationEvent, JournalRecord, Receipt, StreamRecord};
 use crate::codec::{Codec, DecodeError, EncodeError};
 use crate::domain::conversation::{self, Conversation, Event, Input, Read};
@@ -108,14 +108,15 @@ impl Aggregate for Conversations {
         state.members.keys().copied().collect()
     }
 
-    fn changes_roster(event: &Event) -> bool {
-        matches!(event, Event::Created(_) | Event::Joined(_) | Event::Left(_))
-    }
-
-    fn also_hear(event: &Event) -> Vec<UserId> {
+    fn roster_change(event: &Event) -> RosterChange {
+        let none = RosterChange::default();
         match event {
-            Event::Left(left) => left.users.clone(),
-            _ => Vec::new(),
+            Event::Created(created) => {
+                RosterChange { joined: created.members.iter().map(|member| member.user).collect(), ..none }
+            }
+            Event::Joined(joined) => RosterChange { joined: joined.users.clone(), ..none },
+            Event::Left(left) => RosterChange { left: left.users.clone(), ..none },
+            Event::Sent(_) | Event::Read(_) => none,
         }
     }
 

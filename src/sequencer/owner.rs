@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::aggregate::{Aggregate, Command, Stamp};
+use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
 use crate::codec::records::{JournalRecord, REJECTED, ReplyTo};
 use crate::codec::{Codec, EncodeError};
 use crate::domain::decision::{Decision, Done, Recorded};
@@ -203,8 +203,13 @@ impl<A: Aggregate> Owner<A> {
         self.hot.insert(id, Hot { state, roster: None, touched: self.clock, flights: 0 });
     }
 
-    /// The view has everything before `view_offset`: the tail needs it no more.
-    pub fn view_reached(&mut self, view_offset: i64) {
+    /// The view has everything before `view_offset`: the tail needs it no more, but for whom to tell of what is `held`.
+    pub fn view_reached<'a>(&mut self, view_offset: i64, held: impl IntoIterator<Item = &'a Outcome<A>>)
+    where
+        A: 'a,
+    {
+        let untold = Self::oldest_unknown(held).into_iter().chain(Self::oldest_unknown(&self.outcomes)).min();
+        let view_offset = view_offset.min(untold.unwrap_or(view_offset));
         while self.tail.front().is_some_and(|tail| tail.offset < view_offset) {
             if let Some(tail) = self.tail.pop_front() {
                 self.tail_bytes -= tail.bytes;
@@ -466,13 +471,32 @@ impl<A: Aggregate> Owner<A> {
         self.adopted.retain(|cause| *cause >= offset);
     }
 
-    /// Who hears of an adopted event, by the present state: the members of now, and those it removed. None if the state is cold.
-    pub fn audience(&mut self, id: A::Id, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
-        let hot = self.hot.get_mut(&id)?;
-        Some(match recorded {
-            Some(recorded) => hot.audience(recorded, self.limits.crowd),
-            None => Audience::Known(Arc::default(), Vec::new()),
-        })
+    /// Who hears of the event adopted from `offset`: the members as of then, and those it removed. None if the state is cold.
+    pub fn audience(&mut self, id: A::Id, offset: i64, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
+        let mut roster = self.hot.get_mut(&id)?.roster();
+        let Some(recorded) = recorded else { return Some(Audience::Known(Arc::default(), Vec::new())) };
+        let flying = self.flights.iter().filter_map(|flight| match flight {
+            Flight::Append { command, recorded, .. } if command.aggregate == id => recorded.as_deref(),
+            _ => None,
+        });
+        let since = self.tail.iter().filter(|tail| tail.offset > offset && tail.aggregate == id);
+        let since = since.filter_map(|tail| tail.recorded.as_deref()).chain(flying);
+        let changes: Vec<_> = since.map(|later| A::roster_change(&later.event)).filter(|c| !c.is_none()).collect();
+        if !changes.is_empty() {
+            let mut then: HashSet<UserId> = roster.iter().copied().collect();
+            for RosterChange { joined, left } in changes.into_iter().rev() {
+                then.retain(|user| !joined.contains(user));
+                then.extend(left);
+            }
+            roster = then.into_iter().collect();
+        }
+        Some(audience::<A>(roster, recorded, self.limits.crowd))
+    }
+
+    /// The oldest outcome whose audience is not known yet, by its offset in the journal.
+    fn oldest_unknown<'a>(held: impl IntoIterator<Item = &'a Outcome<A>>) -> Option<i64> {
+        let mut unknown = held.into_iter().filter(|outcome| matches!(outcome.audience, Audience::Unknown));
+        unknown.find_map(|outcome| outcome.accepted.as_ref().map(|counted| counted.offset))
     }
 
     /// The members now, if the state is hot.
@@ -488,18 +512,23 @@ impl<A: Aggregate> Hot<A> {
     }
 
     fn evolved(&mut self, event: &A::Event) {
-        if A::changes_roster(event) {
+        if !A::roster_change(event).is_none() {
             self.roster = None;
         }
     }
 
     fn audience(&mut self, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
         let roster = self.roster();
-        if roster.len() > crowd && A::quiet_in_crowds(&recorded.event) {
-            return Audience::Known(Arc::default(), vec![recorded.actor]);
-        }
-        Audience::Known(roster, A::also_hear(&recorded.event))
+        audience::<A>(roster, recorded, crowd)
     }
+}
+
+/// Who hears of an event with `roster` after it.
+fn audience<A: Aggregate>(roster: Arc<[UserId]>, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
+    if roster.len() > crowd && A::quiet_in_crowds(&recorded.event) {
+        return Audience::Known(Arc::default(), vec![recorded.actor]);
+    }
+    Audience::Known(roster, A::roster_change(&recorded.event).left)
 }
 
 fn unavailable(why: &str) -> Rejection {

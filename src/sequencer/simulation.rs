@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::aggregate::{Aggregate, Command, Stamp};
+use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
 use super::owner::{Again, Owner, OwnerLimits};
 use super::progress::Progress;
 use crate::codec::records::{JournalRecord, ReplyTo, StreamRecord};
@@ -81,11 +81,8 @@ impl Aggregate for Counter {
     fn roster(_: &i64) -> Vec<UserId> {
         Vec::new()
     }
-    fn changes_roster(_: &i64) -> bool {
-        false
-    }
-    fn also_hear(_: &i64) -> Vec<UserId> {
-        Vec::new()
+    fn roster_change(_: &i64) -> RosterChange {
+        RosterChange::default()
     }
     fn quiet_in_crowds(_: &i64) -> bool {
         false
@@ -365,7 +362,7 @@ impl World {
                     _ if member.owner.in_flight() == 0 => {
                         self.read_hole(&mut member);
                         let reached = self.view.next_offset.min(member.owner.head().next_offset);
-                        member.owner.view_reached(reached);
+                        member.owner.view_reached(reached, []);
                         member.owner.sweep(Timestamp(0));
                     }
                     _ => {}

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::aggregate::{Aggregate, Command, Stamp};
+use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
 use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey};
 use crate::codec::{Codec, DecodeError, EncodeError};
 use crate::domain::decision::{Decision, Recorded};
@@ -127,12 +127,8 @@ impl Aggregate for Users {
         Vec::new()
     }
 
-    fn changes_roster(_: &Event) -> bool {
-        false
-    }
-
-    fn also_hear(_: &Event) -> Vec<UserId> {
-        Vec::new()
+    fn roster_change(_: &Event) -> RosterChange {
+        RosterChange::default()
     }
 
     fn quiet_in_crowds(_: &Event) -> bool {

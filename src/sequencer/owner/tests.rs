@@ -5,7 +5,7 @@
 use uuid::{NoContext, Uuid};
 
 use super::*;
-use crate::domain::conversation::{self, CreateConversation, SendMessage};
+use crate::domain::conversation::{self, CreateConversation, SendMessage, Users};
 use crate::domain::decision::Decision;
 use crate::domain::policy::ConversationKind;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp};
@@ -24,6 +24,10 @@ impl Scene {
     fn input(&self, command: conversation::Command) -> conversation::Input {
         let Self { tenant, conversation, ada, now } = *self;
         conversation::Input { tenant, conversation, actor: ada, at: now, command }
+    }
+
+    fn command(&self, offset: i64, command: conversation::Command) -> Command<Conversations> {
+        Command { input: self.input(command), ..self.send(offset, 0) }
     }
 
     fn send(&self, offset: i64, age_ms: i64) -> Command<Conversations> {
@@ -75,4 +79,49 @@ fn a_late_retry_is_never_decided_without_a_look_at_what_was_sent() {
     owner.reported(1).unwrap();
     let answers: Vec<_> = owner.take_outcomes().into_iter().map(|outcome| outcome.command_offset).collect();
     assert_eq!(answers, [1, 2, 3]);
+}
+
+/// What an owner wrote before it was gone reaches who was a member then: not who joined since, but who left since.
+#[test]
+fn an_adopted_event_is_for_the_members_of_its_time() {
+    let (ada, bob, eve) = (UserId::generate(), UserId::generate(), UserId::generate());
+    let client_id = Uuid::now_v7();
+    let conversation = ConversationId::group(ada, client_id);
+    let scene = Scene { tenant: TenantId::generate(), conversation, ada, now: Timestamp::now() };
+    let create = CreateConversation { kind: ConversationKind::Group, members: vec![bob], name: None, client_id };
+    let member = |users: Vec<UserId>| conversation::Command::AddMembers(Users { users });
+    let commands = [
+        scene.command(0, conversation::Command::Create(create)),
+        scene.send(1, 0),
+        scene.command(2, member(vec![eve])),
+        scene.send(3, 0),
+        scene.command(4, conversation::Command::RemoveMembers(Users { users: vec![bob] })),
+        scene.send(5, 0),
+    ];
+    let mut gone = Owner::<Conversations>::new(Codec::builtin(), 0, Head::default(), LIMITS);
+    gone.warm(conversation, None, 0);
+    let records = commands.map(|command| gone.decide(command, true).unwrap().expect("it is recorded"));
+
+    let mut owner = Owner::<Conversations>::new(Codec::builtin(), 0, Head::default(), LIMITS);
+    for (record, offset) in records.iter().zip(0..) {
+        assert_eq!(record.rejection, None);
+        owner.adopt(offset, JournalRecord::clone(record)).unwrap();
+    }
+    let held = owner.take_outcomes();
+    // The view has all of it, and nothing may be forgotten for that.
+    owner.view_reached(6, &held);
+    let mut state = None;
+    for tail in &owner.tail {
+        Conversations::evolve(&mut state, conversation, scene.tenant, tail.recorded.as_ref().unwrap());
+    }
+    owner.hot.insert(conversation, Hot { state, roster: None, touched: 0, flights: 0 });
+    let hears = held.iter().map(|outcome| {
+        let Counted { offset, recorded, .. } = outcome.accepted.as_ref().unwrap();
+        let Some(Audience::Known(roster, also)) = owner.audience(conversation, *offset, recorded.as_deref()) else {
+            panic!("it is known");
+        };
+        let names = [(ada, 'a'), (bob, 'b'), (eve, 'e')].into_iter();
+        names.filter(|(user, _)| roster.contains(user) || also.contains(user)).map(|(_, name)| name).collect()
+    });
+    assert_eq!(hears.collect::<Vec<String>>(), ["ab", "ab", "abe", "abe", "abe", "ae"]);
 }

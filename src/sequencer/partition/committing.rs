@@ -79,7 +79,7 @@ impl<A: Aggregate> Partition<A> {
             self.read_hole().await?;
         }
         if let Some(view) = view {
-            self.owner.view_reached(view.min(self.owner.head().next_offset));
+            self.owner.view_reached(view.min(self.owner.head().next_offset), &self.held);
         }
         Ok(())
     }

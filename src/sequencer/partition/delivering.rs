@@ -37,9 +37,9 @@ impl<A: Aggregate> Partition<A> {
 
     /// Finds who hears of the oldest held outcome. Whether it could.
     async fn find_audience(&mut self) -> Result<bool, PartitionError> {
-        let Some((id, recorded)) = self.held.front().and_then(|outcome| {
-            let recorded = outcome.accepted.as_ref().and_then(|counted| counted.recorded.clone());
-            Some((outcome.aggregate?, recorded))
+        let Some((id, offset, recorded)) = self.held.front().and_then(|outcome| {
+            let counted = outcome.accepted.as_ref()?;
+            Some((outcome.aggregate?, counted.offset, counted.recorded.clone()))
         }) else {
             return Ok(true);
         };
@@ -48,7 +48,7 @@ impl<A: Aggregate> Partition<A> {
             let cold: Vec<_> = ids.into_iter().filter(|id| !self.owner.is_hot(*id)).collect();
             self.warm(&cold, &[]).await?;
         }
-        let audience = self.owner.audience(id, recorded.as_deref());
+        let audience = self.owner.audience(id, offset, recorded.as_deref());
         let found = audience.is_some();
         if let (Some(audience), Some(outcome)) = (audience, self.held.front_mut()) {
             outcome.audience = audience;

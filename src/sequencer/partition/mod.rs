@@ -328,7 +328,7 @@ impl<A: Aggregate> Partition<A> {
                 A::recall(known, loaded);
             }
         }
-        self.owner.view_reached(view);
+        self.owner.view_reached(view, &self.held);
         Ok(warmed)
     }
 
