@@ -15,6 +15,7 @@ pub struct Gateway {
     pub max_connections: usize,
     pub max_frame_bytes: usize,
     pub outbox_bytes: usize,
+    pub outbox_total_bytes: usize,
     #[serde(rename = "hello_timeout_ms", deserialize_with = "millis")]
     pub hello_timeout: Duration,
     #[serde(rename = "ping_interval_ms", deserialize_with = "millis")]
@@ -59,6 +60,12 @@ impl Gateway {
             "gateway.outbox_bytes",
             self.outbox_bytes,
             "at least gateway.max_frame_bytes, or one large frame closes the socket",
+        );
+        problems.require(
+            self.outbox_total_bytes >= self.outbox_bytes,
+            "gateway.outbox_total_bytes",
+            self.outbox_total_bytes,
+            "at least gateway.outbox_bytes",
         );
         for (name, value) in [
             ("gateway.hello_timeout_ms", self.hello_timeout),

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::problems::Problems;
+use super::values::millis;
 
 /// `[limits]`: what one user may do at a time.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +16,8 @@ pub struct Limits {
     pub members_per_command: usize,
     pub watched_users: usize,
     pub reads_in_flight: usize,
+    #[serde(rename = "answer_target_ms", deserialize_with = "millis")]
+    pub answer_target: Duration,
     pub name_bytes: usize,
 }
 
@@ -26,6 +31,7 @@ impl Limits {
         problems.range("limits.members_per_command", self.members_per_command, 1..=1_000);
         problems.range("limits.watched_users", self.watched_users, 1..=200);
         problems.range("limits.reads_in_flight", self.reads_in_flight, 1..=1_000);
+        problems.range("limits.answer_target_ms", self.answer_target.as_millis(), 10..=60_000);
         problems.range("limits.name_bytes", self.name_bytes, 1..=4_096);
     }
 }

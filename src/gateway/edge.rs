@@ -9,10 +9,12 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admission;
 use super::auth::Auth;
 use super::closing::Closing;
 use super::failure::Failure;
 use super::hub::Hub;
+use super::outbox::Budget;
 use super::pending::Pending;
 use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Sessions, Tokens};
 use super::rate::Rate;
@@ -39,6 +41,8 @@ pub struct Options {
     pub max_frame_bytes: usize,
     /// What may wait for one socket.
     pub outbox_bytes: usize,
+    /// The most bytes all sockets together may have waiting, before each may have less.
+    pub outbox_total_bytes: usize,
     /// Resident for every socket, so small.
     pub read_buffer_bytes: usize,
     /// The largest body of an HTTP request.
@@ -57,6 +61,8 @@ pub struct Options {
     pub frames_in_flight: usize,
     /// The most bytes of a message's text.
     pub message_text_bytes: usize,
+    /// In which commands should be answered; where they are not, fewer are let in.
+    pub answer_target: Duration,
     /// The most bytes of a conversation's name.
     pub name_bytes: usize,
     /// The most users one command may name.
@@ -77,6 +83,7 @@ impl Options {
             max_sockets: 100_000,
             max_frame_bytes: 65_536,
             outbox_bytes: 1_048_576,
+            outbox_total_bytes: 536_870_912,
             read_buffer_bytes: 2_048,
             max_body_bytes: 1_048_576,
             hello_timeout: Duration::from_secs(10),
@@ -85,6 +92,7 @@ impl Options {
             rate: Rate { per_second: 100, burst: 200, refused_before_close: 1_000 },
             reads_in_flight: 8,
             frames_in_flight: 1_000,
+            answer_target: Duration::from_secs(1),
             message_text_bytes: 20_000,
             name_bytes: 256,
             members_per_command: MAX_USERS_A_COMMAND,
@@ -101,6 +109,7 @@ impl Options {
             max_sockets: gateway.max_connections,
             max_frame_bytes: gateway.max_frame_bytes,
             outbox_bytes: gateway.outbox_bytes,
+            outbox_total_bytes: gateway.outbox_total_bytes,
             read_buffer_bytes: gateway.read_buffer_bytes,
             max_body_bytes: gateway.max_body_bytes,
             hello_timeout: gateway.hello_timeout,
@@ -112,6 +121,7 @@ impl Options {
                 refused_before_close: limits.refused_before_close,
             },
             reads_in_flight: limits.reads_in_flight,
+            answer_target: limits.answer_target,
             message_text_bytes: limits.message_text_bytes,
             name_bytes: limits.name_bytes,
             members_per_command: limits.members_per_command,
@@ -165,8 +175,13 @@ pub struct Edge {
     pub auth: Auth,
     /// Sockets by user.
     pub hub: Arc<Hub>,
+    /// What their sockets have waiting.
+    pub outboxes: Arc<Budget>,
     /// Commands that wait.
     pub pending: Arc<Pending>,
+    /// How many of them there may be.
+    conversation_commands: Admission,
+    user_commands: Admission,
     /// Read your writes.
     pub seen: Arc<Seen>,
     /// Cancelled when the gateway begins to stop: no new sockets.
@@ -183,7 +198,11 @@ impl Edge {
     pub fn new(options: Options, codec: &'static Codec, ports: Ports) -> Self {
         let hub = Arc::<Hub>::default();
         hub.tell();
+        let admission = |topic| Admission::new(topic, options.partitions, options.answer_target);
         Self {
+            conversation_commands: admission(topics::CONVERSATION_COMMANDS),
+            user_commands: admission(topics::USER_COMMANDS),
+            outboxes: Budget::new(options.outbox_total_bytes),
             options,
             identity: ArcSwapOption::empty(),
             codec,
@@ -289,6 +308,7 @@ impl Edge {
         encode: impl FnOnce(&Codec, ReplyTo) -> Result<Bytes, EncodeError>,
     ) -> Result<Done, Failure> {
         let Identity { incarnation, partition } = self.identity()?;
+        let _admitted = self.admission(topic).enter(self.partition_of(key))?;
         let mut waiting = self.pending.register(actor);
         let reply_to = ReplyTo { incarnation, partition, reference: waiting.reference };
         let value = encode(self.codec, reply_to).map_err(|error| not_encoded(&error))?;
@@ -306,16 +326,26 @@ impl Edge {
         match tokio::time::timeout(self.options.command_timeout, replied).await {
             Ok(Some(reply)) => done(reply),
             Ok(None) | Err(_) => {
-                Err(Failure::unavailable("nobody has answered in time; send it again with the same client_id"))
+                let unavailable =
+                    Failure::unavailable("nobody has answered in time; send it again with the same client_id");
+                Err(unavailable.after(self.options.answer_target))
             }
         }
     }
 
-    /// Sends what is shown and forgotten.
+    fn admission(&self, topic: &'static str) -> &Admission {
+        if topic == topics::USER_COMMANDS { &self.user_commands } else { &self.conversation_commands }
+    }
+
+    /// Sends what is shown and forgotten; the first thing that is not, when commands wait.
     ///
     /// # Errors
     /// `unavailable` if it cannot even be queued.
     pub fn signal(&self, signal: &Signal) -> Result<(), Failure> {
+        if !self.conversation_commands.has_room_to_spare(self.partition_of(&signal.conversation.to_string())) {
+            metrics::counter!("tidings_gateway_signals_shed_total").increment(1);
+            return Ok(());
+        }
         let value = self.codec.encode(signal).map_err(|error| not_encoded(&error))?;
         // Nobody waits for it, and a lost one harms nobody.
         self.append(topics::CONVERSATION_SIGNALS, &signal.conversation.to_string(), &value).map(drop)
@@ -328,7 +358,7 @@ impl Edge {
             if !matches!(error.0, AppendError::Full) {
                 tracing::warn!(topic, error = &error as &dyn std::error::Error, "cannot append");
             }
-            Failure::unavailable("the log takes no more at the moment; try again")
+            Failure::unavailable("the log takes no more at the moment; try again").after(self.options.answer_target)
         })
     }
 }

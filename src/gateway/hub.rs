@@ -164,11 +164,11 @@ impl Hub {
 mod tests {
     use futures_util::FutureExt;
 
-    use super::super::outbox::Next;
+    use super::super::outbox::{Budget, Next};
     use super::*;
 
     fn socket(user: UserId) -> Arc<Socket> {
-        let outbox = Outbox::new(1_000);
+        let outbox = Outbox::new(1_000, Budget::new(usize::MAX));
         Arc::new(Socket::new(TenantId::default(), user, SessionId::generate(), outbox, Timestamp(0)))
     }
 

@@ -7,6 +7,7 @@
 //! [`presence`] who is there. Everything that comes from elsewhere stands in [`ports`].
 
 pub mod adapters;
+mod admission;
 pub mod auth;
 pub mod catch_up;
 pub mod claim;

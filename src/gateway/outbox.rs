@@ -2,7 +2,9 @@
 //! socket is closed with `slow_consumer`. Empty it costs a hundred bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
@@ -11,6 +13,8 @@ use super::closing::Closing;
 
 /// What a frame costs beside its bytes, so that very many tiny ones are bounded too.
 const FRAME_OVERHEAD_BYTES: usize = 64;
+/// So much less each socket may have waiting while all together have too much.
+const CROWDED: usize = 16;
 /// A queue longer than this gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 32;
 
@@ -50,6 +54,60 @@ struct State {
     closing: Option<Closing>,
 }
 
+/// What all queues of a gateway hold together, in bytes.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    /// Of at most `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), limit })
+    }
+
+    /// How many there are now.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, before: usize, after: usize) {
+        if after >= before {
+            self.used.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.used.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A locked queue. What it holds more or less is counted when it is let go.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    before: usize,
+    budget: &'a Budget,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.budget.change(self.before, self.state.bytes);
+    }
+}
+
 /// The queue of one socket.
 #[derive(Debug)]
 pub struct Outbox {
@@ -58,16 +116,23 @@ pub struct Outbox {
     /// For those who wait for room.
     drained: Notify,
     limit_bytes: usize,
+    budget: Arc<Budget>,
 }
 
 impl Outbox {
-    /// An empty one that holds at most `limit_bytes`.
-    pub fn new(limit_bytes: usize) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), drained: Notify::new(), limit_bytes }
+    /// An empty one that holds at most `limit_bytes`, and less when `budget` is used up.
+    pub fn new(limit_bytes: usize, budget: Arc<Budget>) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), drained: Notify::new(), limit_bytes, budget }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { before: state.bytes, state, budget: &self.budget }
+    }
+
+    /// What it may hold now.
+    fn limit(&self) -> usize {
+        if self.budget.used() <= self.budget.limit { self.limit_bytes } else { self.limit_bytes / CROWDED }
     }
 
     /// Queues `frame`. Never waits; see the module for what happens when there is no room.
@@ -77,13 +142,14 @@ impl Outbox {
             return;
         }
         let cost = cost(&frame);
-        if state.bytes + cost > self.limit_bytes {
+        let limit = self.limit();
+        if state.bytes + cost > limit {
             if worth == Worth::Passing {
                 dropped(1);
                 return;
             }
             state.drop_passing();
-            if state.bytes + cost > self.limit_bytes {
+            if state.bytes + cost > limit {
                 state.close(Closing::SlowConsumer);
                 drop(state);
                 self.changed.notify_one();
@@ -210,6 +276,13 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes;
+        self.budget.change(bytes, 0);
+    }
+}
+
 impl State {
     fn close(&mut self, closing: Closing) {
         if closing == Closing::SlowConsumer {
@@ -262,7 +335,7 @@ mod tests {
 
     /// Room for exactly ten frames of ten bytes.
     fn outbox() -> Outbox {
-        Outbox::new(10 * (10 + FRAME_OVERHEAD_BYTES))
+        Outbox::new(10 * (10 + FRAME_OVERHEAD_BYTES), Budget::new(usize::MAX))
     }
 
     fn frame(n: usize) -> Utf8Bytes {
@@ -369,5 +442,27 @@ mod tests {
         tokio::task::yield_now().await;
         outbox.push(frame(1), Worth::Durable);
         assert_eq!(writer.await.ok(), Some(Next::Frames(vec![frame(1)])));
+    }
+
+    #[test]
+    fn when_all_hold_too_much_each_may_hold_less() {
+        let budget = Budget::new(1_000);
+        let frame = || Utf8Bytes::from("x".repeat(500 - FRAME_OVERHEAD_BYTES));
+        let (first, second) = (Outbox::new(1_600, budget.clone()), Outbox::new(1_600, budget.clone()));
+        first.push(frame(), Worth::Durable);
+        second.push(frame(), Worth::Durable);
+        first.push(frame(), Worth::Durable);
+        assert_eq!((budget.used(), first.closing(), second.closing()), (1_500, None, None));
+        second.push(frame(), Worth::Durable);
+        assert_eq!((budget.used(), second.closing()), (1_000, Some(Closing::SlowConsumer)));
+        // There is room again.
+        first.push(frame(), Worth::Durable);
+        assert_eq!((budget.used(), first.closing()), (1_500, None));
+        drop(first.next(usize::MAX).now_or_never());
+        assert_eq!(budget.used(), 0);
+        second.abandon();
+        first.push(frame(), Worth::Durable);
+        drop(first);
+        assert_eq!(budget.used(), 0);
     }
 }

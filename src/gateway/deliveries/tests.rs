@@ -13,10 +13,10 @@ use crate::codec::Codec;
 use crate::domain::conversation::MessageSent;
 use crate::gateway::fakes::{FakeKeys, World};
 use crate::gateway::hub::Socket;
-use crate::gateway::outbox::{Next, Outbox};
+use crate::gateway::outbox::{Budget, Next, Outbox};
 
 fn socket(world: &World, user: UserId) -> Arc<Socket> {
-    let outbox = Outbox::new(1_000_000);
+    let outbox = Outbox::new(1_000_000, Budget::new(usize::MAX));
     let socket = Arc::new(Socket::new(world.tenant, user, SessionId::generate(), outbox, Timestamp(i64::MAX)));
     world.edge.hub.add(socket.clone());
     socket

@@ -126,7 +126,7 @@ async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greete
         device: data.device_id,
         started_at: Timestamp::now(),
     };
-    let outbox = Outbox::new(edge.options.outbox_bytes);
+    let outbox = Outbox::new(edge.options.outbox_bytes, Arc::clone(&edge.outboxes));
     let socket = Arc::new(Socket::new(claims.tenant, claims.user, session.session, outbox, claims.expires_at));
     // Before the record: what is routed here because of it must find the socket.
     edge.hub.add(Arc::clone(&socket));
