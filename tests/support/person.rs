@@ -78,6 +78,13 @@ impl Person {
         if frame["type"] == "ok" { Ok(frame["data"].take()) } else { Err(frame["data"].take()) }
     }
 
+    /// The answer to a command if it has come.
+    pub fn take_reply(&mut self, id: u64) -> Option<Result<Value, Value>> {
+        let found = self.pushed.iter().position(|frame| frame["id"] == id)?;
+        let mut frame = self.pushed.remove(found)?;
+        Some(if frame["type"] == "ok" { Ok(frame["data"].take()) } else { Err(frame["data"].take()) })
+    }
+
     pub async fn call(&mut self, kind: &str, data: Value) -> Result<Value, Value> {
         let id = self.start(kind, data).await;
         self.reply(id).await
