@@ -26,9 +26,10 @@ use crate::{projector, publisher};
 
 pub use operations::Health;
 
-/// How long Kafka may be away when a command begins, and how often a role that waits for it says so.
+/// How long Kafka may be away when a command begins.
 const REACH_WITHIN: Duration = Duration::from_secs(15);
-/// Between two tries of a role to reach Postgres.
+/// How often a role that waits for Kafka says so, and how often it tries to reach Postgres.
+const WAITING: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 
 const POSTGRES_AWAY: &str = "cannot connect to Postgres; check `postgres.url`";
@@ -86,7 +87,7 @@ impl Installation {
     /// If something is missing in the configuration, or waiting does not help.
     pub async fn await_open(config: Config) -> anyhow::Result<Self> {
         let client = config.kafka.client();
-        while let Err(error) = reach(&client, REACH_WITHIN).await {
+        while let Err(error) = reach(&client, WAITING).await {
             if error.refused {
                 return Err(error.into());
             }

@@ -19,8 +19,8 @@ use crate::stage::{Phase, Record, Shown, Stage};
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(40);
-/// Between two wishes, on average.
-const PAUSE_MS: u64 = 400;
+/// Between two wishes of anybody, on average: more people want no more, or a small machine would only be overloaded.
+const PAUSE_MS: u64 = 8;
 /// A socket on which nothing is answered for so long is given up.
 const PATIENCE: Duration = Duration::from_millis(3_500);
 /// Without an answer; then it wants nothing new.
@@ -184,7 +184,8 @@ impl Actor {
     fn frames(&mut self) -> Vec<String> {
         let now = Instant::now();
         if self.phase() == Phase::Act && now >= self.next_wish && self.shown.record().open < MOST_OPEN {
-            self.next_wish = now + Duration::from_millis(self.rng.random_range(0..PAUSE_MS * 2));
+            self.next_wish =
+                now + Duration::from_millis(self.rng.random_range(0..PAUSE_MS * 2 * self.stage.accounts.len() as u64));
             self.wish(false);
         }
         let (due, later) = std::mem::take(&mut self.due).into_iter().partition(|due| due.at <= now);

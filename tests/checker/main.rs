@@ -5,8 +5,8 @@
 //! - `world`: two processes of each role, with a `proxy` on every way; `nemesis`: what goes wrong, by a seed.
 //! - `run`: one schedule; `ending`: what the server says when it is over.
 //!
-//! Settings: `TIDINGS_CHECK_SECONDS` (faults of each kind go on for so long; 0: one round), `TIDINGS_CHECK_SEED`,
-//! `TIDINGS_CHECK_CLIENTS`, `TIDINGS_CHECK_KINDS` (names of [`nemesis::Kind`], with commas).
+//! Settings: `TIDINGS_CHECK_SECONDS` (faults of each kind go on for so long; 0: one round), `TIDINGS_CHECK_SEED` (0: any),
+//! `TIDINGS_CHECK_CLIENTS`, `TIDINGS_CHECK_KINDS` (names of [`nemesis::Kind`], with commas), `TIDINGS_CHECK_LOGS` (a directory).
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -26,9 +26,9 @@ mod world;
 /// One violation may have many witnesses.
 const SHOWN_OF_A_KIND: usize = 5;
 
-/// `cargo test --test checker -- --ignored --nocapture`
+/// One round of each kind, in some minutes. For longer: `TIDINGS_CHECK_SECONDS=360 TIDINGS_CHECK_CLIENTS=200 cargo test --profile profiling
+/// --test checker -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes five minutes: to be run by hand until it is part of what every change must pass"]
 async fn faults_do_no_harm() {
     let settings = run::Settings::read();
     eprintln!("{}", settings.line());

@@ -119,12 +119,23 @@ impl Stack {
 
     /// Runs the binary to its end; its standard output, or panic with what it said.
     pub async fn run(&self, args: &[&str]) -> String {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"));
-        command.args(args).envs(self.env.iter().cloned()).env_remove("TIDINGS_API_KEY").kill_on_drop(true);
-        let output = command.output().await.expect("runs");
+        let output = self.output(args).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "tidings {args:?} failed: {out}{err}");
         out.trim().to_owned()
+    }
+
+    /// Runs the binary to its end, which is a failure; what it said.
+    pub async fn fails(&self, args: &[&str]) -> String {
+        let output = self.output(args).await;
+        assert!(!output.status.success(), "tidings {args:?} did not fail");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    async fn output(&self, args: &[&str]) -> std::process::Output {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.args(args).envs(self.env.iter().cloned()).env_remove("TIDINGS_API_KEY").kill_on_drop(true);
+        command.output().await.expect("runs")
     }
 
     /// Where processes find the database.
