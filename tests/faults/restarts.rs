@@ -99,3 +99,24 @@ async fn a_gateway_restarts_and_clients_come_back_with_their_cursor() {
     a.say(&conversation, "and again").await;
     b.message("and again").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_all_roles_comes_and_goes_beside_single_ones() {
+    let mut stack = Stack::start().await;
+    let roles = roles(&mut stack).await;
+    send_through(&stack, async || {
+        // It takes a share of every role's partitions, and serves clients of its own.
+        let all = stack.role("all").await;
+        let (carl, dora) = (stack.account("Carl").await, stack.account("Dora").await);
+        let (mut here, _) = Person::online(&all.address, &carl, None).await;
+        let (mut there, _) = Person::online(&stack.address, &dora, None).await;
+        let conversation = here.direct_until_heard(&dora).await;
+        here.say_until_heard(&conversation, "from all to one").await;
+        there.message("from all to one").await;
+        there.say_until_heard(&conversation, "from one to all").await;
+        here.message("from one to all").await;
+        drop(all.restart().await);
+    })
+    .await;
+    drop(roles);
+}
