@@ -170,6 +170,11 @@ impl Reader {
         Ok(Self { shared })
     }
 
+    /// What it reads.
+    pub fn topic(&self) -> &str {
+        &self.shared.topic
+    }
+
     /// What `partition` holds now.
     ///
     /// # Errors
