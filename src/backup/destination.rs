@@ -46,7 +46,9 @@ impl Destination {
         let store: Arc<dyn ObjectStore> = match url.split_once("://") {
             Some(("s3", place)) => bucket(place, settings)?,
             Some(("file", path)) => folder(path, access)?,
-            Some((scheme, _)) => bail!("backups cannot go to `{scheme}://`: allowed are s3://bucket/prefix and a folder"),
+            Some((scheme, _)) => {
+                bail!("backups cannot go to `{scheme}://`: allowed are s3://bucket/prefix and a folder")
+            }
             None => folder(url, access)?,
         };
         Ok(Self { store, shown: url.to_owned() })
@@ -123,9 +125,9 @@ fn bucket(place: &str, settings: &config::Backup) -> anyhow::Result<Arc<dyn Obje
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     ensure!(!bucket.is_empty(), "s3:// has no bucket: s3://bucket/prefix is allowed");
     let mut builder = match &settings.s3_access_key {
-        Some(key) => AmazonS3Builder::new()
-            .with_access_key_id(key)
-            .with_secret_access_key(settings.s3_secret_key.expose()),
+        Some(key) => {
+            AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(settings.s3_secret_key.expose())
+        }
         None => AmazonS3Builder::from_env(),
     };
     builder = builder

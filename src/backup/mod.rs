@@ -19,6 +19,7 @@ pub mod save;
 mod streams;
 
 pub use destination::{Access, Destination};
+pub use keys::FOLDER as KEYS;
 pub use manifest::Manifest;
 
 use crate::log::topics;

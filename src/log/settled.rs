@@ -31,10 +31,20 @@ pub enum SettleError {
     },
 }
 
-/// Asks for ends of partitions. Clones share a client.
-#[derive(Clone)]
+/// Asks for ends of partitions.
 pub struct Settled {
-    consumer: Arc<BaseConsumer>,
+    /// None only while it is dropped.
+    consumer: Option<Arc<BaseConsumer>>,
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        let consumer = self.consumer.take();
+        // Ending the client joins its threads, which blocks.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(consumer));
+        }
+    }
 }
 
 impl Settled {
@@ -45,7 +55,7 @@ impl Settled {
     pub fn new(client: &ClientConfig) -> Result<Self, KafkaError> {
         let mut config = client.clone();
         config.set("isolation.level", "read_uncommitted");
-        Ok(Self { consumer: Arc::new(config.create()?) })
+        Ok(Self { consumer: Some(Arc::new(config.create()?)) })
     }
 
     /// What a partition of `reader`'s topic holds. Everything that was written before this was called is before its `high`, and either
@@ -77,8 +87,11 @@ impl Settled {
     /// If the broker does not answer.
     pub async fn written(&self, topic: &str, partition: i32) -> Result<Ends, ReadError> {
         let failed = |source| ReadError::Kafka { topic: topic.to_owned(), source };
-        let (consumer, topic) = (Arc::clone(&self.consumer), topic.to_owned());
-        let ask = move || consumer.fetch_watermarks(&topic, partition, BROKER_TIMEOUT);
+        let (consumer, topic) = (self.consumer.clone(), topic.to_owned());
+        let ask = move || {
+            let consumer = consumer.ok_or(KafkaError::Canceled)?;
+            consumer.fetch_watermarks(&topic, partition, BROKER_TIMEOUT)
+        };
         let asked = tokio::task::spawn_blocking(ask).await.map_err(|_| failed(KafkaError::Canceled))?;
         asked.map(|(low, high)| Ends { low, high }).map_err(failed)
     }
