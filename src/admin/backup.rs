@@ -174,13 +174,17 @@ async fn open(config: &Config, from: &From) -> anyhow::Result<restore::Backup> {
 /// If something is missing or damaged.
 pub async fn check(config: &Config, from: &From) -> anyhow::Result<()> {
     let backup = open(config, from).await?;
-    let bar = bar("checking")?;
-    let checked = backup.check(&show(&bar)).await;
-    bar.finish_and_clear();
-    let checked = checked?;
+    let verified = verify(&backup).await?;
     println!("{}", backup.manifest().map(line).unwrap_or_default());
-    println!("all {checked} objects, with {} records, are whole", backup.records());
+    println!("all {} objects, with {} records, are whole", verified.objects, backup.records());
     Ok(())
+}
+
+async fn verify(backup: &restore::Backup) -> anyhow::Result<restore::Verified> {
+    let bar = bar("checking")?;
+    let verified = backup.verify(&show(&bar)).await;
+    bar.finish_and_clear();
+    verified
 }
 
 /// Restores into an empty installation, up to views that can be served.
@@ -194,8 +198,11 @@ pub async fn restore(config: Config, from: &From) -> anyhow::Result<()> {
     installation.setup().await?;
     let Installation { client, codec, store, .. } = installation;
     let target = restore::Target { client: client.clone(), codec, store: store.clone() };
+    // What takes no time first; and all that can be wrong with the backup before anything is written.
+    restore::ensure_free(&target).await?;
+    let verified = verify(&backup).await?;
     let progress = bar("restoring")?;
-    let restored = restore::restore(&backup, &target, &show(&progress)).await;
+    let restored = restore::restore(&backup, &verified, &target, &show(&progress)).await;
     progress.finish_and_clear();
     let restored = restored?;
     let progress = bar("making the views")?;

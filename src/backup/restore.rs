@@ -84,21 +84,27 @@ impl Backup {
         self.objects().map(|(_, object)| object.records).sum()
     }
 
-    /// Reads and checks everything. Returns how many objects that were.
+    /// Reads and checks everything.
     ///
     /// # Errors
     /// If an object is missing or damaged.
-    pub async fn check(&self, progress: Progress<'_>) -> anyhow::Result<usize> {
+    pub async fn verify(&self, progress: Progress<'_>) -> anyhow::Result<Verified> {
+        let tenancy = self.tenancy().await?;
+        let mut verified = Verified { objects: 1, tenancy, removals: Removals::new() };
         let (mut done, total) = (0, self.records());
-        let mut checked = 1;
-        self.tenancy().await?;
         let mut fetched = stream::iter(self.objects().map(fetch)).buffered(AHEAD);
-        while let Some((object, _)) = fetched.try_next().await? {
+        while let Some((object, entries)) = fetched.try_next().await? {
+            for entry in entries.into_iter().filter(|entry| entry.value.is_none()) {
+                let Some(key) = entry.key else { continue };
+                let removed = (object.topic.clone(), object.partition, key);
+                let before = verified.removals.entry(removed).or_insert(entry.offset);
+                *before = entry.offset.max(*before);
+            }
+            verified.objects += 1;
             done += object.records;
-            checked += 1;
             progress(done, total);
         }
-        Ok(checked)
+        Ok(verified)
     }
 
     async fn tenancy(&self) -> anyhow::Result<Tenancy> {
@@ -108,24 +114,19 @@ impl Backup {
         let raw = zstd::bulk::decompress(&bytes, usize::try_from(object.raw_bytes)?).with_context(damaged)?;
         serde_json::from_slice(&raw).with_context(damaged)
     }
-
-    /// What later records of the backup remove: under which key, and before which offset.
-    async fn removals(&self) -> anyhow::Result<Removals> {
-        let mut removals = Removals::new();
-        let with = self.objects().filter(|(_, object)| object.tombstones > 0).map(fetch);
-        let mut fetched = stream::iter(with).buffered(AHEAD);
-        while let Some((object, entries)) = fetched.try_next().await? {
-            for entry in entries.into_iter().filter(|entry| entry.value.is_none()) {
-                let Some(key) = entry.key else { continue };
-                let before = removals.entry((object.topic.clone(), object.partition, key)).or_default();
-                *before = entry.offset.max(*before);
-            }
-        }
-        Ok(removals)
-    }
 }
 
+/// What later records of the backup remove: in which topic and partition, under which key, and before which offset.
 type Removals = HashMap<(String, i32, Bytes), i64>;
+
+/// A backup that was read as a whole, and what must be known of it before it is written.
+#[derive(Debug)]
+pub struct Verified {
+    /// So many.
+    pub objects: u64,
+    tenancy: Tenancy,
+    removals: Removals,
+}
 
 /// The records of an object, checked against its manifest.
 async fn fetch<'a>((destination, object): (&'a Destination, &'a Object)) -> anyhow::Result<(&'a Object, Vec<Entry>)> {
@@ -177,8 +178,29 @@ pub fn ensure_fits(backup: &Backup, codec: &Codec, partitions: i32) -> anyhow::R
 ///
 /// # Errors
 /// If the installation is not empty, or something cannot be read or written. After the latter it is to be emptied.
-pub async fn restore(backup: &Backup, target: &Target, progress: Progress<'_>) -> anyhow::Result<Report> {
+pub async fn restore(
+    backup: &Backup,
+    verified: &Verified,
+    target: &Target,
+    progress: Progress<'_>,
+) -> anyhow::Result<Report> {
     let manifest = backup.last()?;
+    ensure_free(target).await?;
+    let epoch = epoch::claim(&backup.destination, backup.epoch, manifest.number).await?;
+    let begun = target.store.begin_restore(&backup.destination.to_string(), manifest.number, epoch).await?;
+    ensure!(begun, "another restore has just begun here");
+    target.store.import_tenants(&verified.tenancy).await.context("cannot write the tenants")?;
+    let mut report = write(backup, target, &verified.removals, progress).await?;
+    begin_epoch(target, manifest, epoch).await?;
+    report.epoch = epoch;
+    Ok(report)
+}
+
+/// Whether there is nothing in the installation. Topics and tables must be there.
+///
+/// # Errors
+/// If there is something.
+pub async fn ensure_free(target: &Target) -> anyhow::Result<()> {
     if let Some(unfinished) = target.store.unfinished_restore().await? {
         anyhow::bail!(
             "a restore of backup {} from {} began here at {} and has not ended: if it is not under way, take a new Kafka and a new \
@@ -188,18 +210,7 @@ pub async fn restore(backup: &Backup, target: &Target, progress: Progress<'_>) -
             unfinished.began_at
         );
     }
-    ensure_empty(&target.client, &target.store).await?;
-    // Before anything is written, all of it that is not read for long.
-    let tenancy = backup.tenancy().await?;
-    let removals = backup.removals().await?;
-    let epoch = epoch::claim(&backup.destination, backup.epoch, manifest.number).await?;
-    let begun = target.store.begin_restore(&backup.destination.to_string(), manifest.number, epoch).await?;
-    ensure!(begun, "another restore has just begun here");
-    target.store.import_tenants(&tenancy).await.context("cannot write the tenants")?;
-    let mut report = write(backup, target, &removals, progress).await?;
-    begin_epoch(target, manifest, epoch).await?;
-    report.epoch = epoch;
-    Ok(report)
+    ensure_empty(&target.client, &target.store).await
 }
 
 /// Writes all records that are still to be there.

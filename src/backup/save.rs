@@ -19,7 +19,6 @@ use crate::codec::Codec;
 use crate::codec::records::Checkpoint;
 use crate::log::journal::Head;
 use crate::log::{Checkpoints, Reader, Settled, topics};
-use crate::publisher::JOURNALS;
 use crate::store::Store;
 
 /// Partitions read at a time.
@@ -165,7 +164,7 @@ async fn plan(
 async fn checkpoints(client: &ClientConfig, codec: &'static Codec) -> anyhow::Result<Vec<Checkpoint>> {
     let reading = Checkpoints::new(client, codec);
     let mut asking = Vec::new();
-    for journal in JOURNALS {
+    for journal in topics::JOURNALS {
         let partitions = topics::partitions(client, journal).await?;
         asking.extend((0..partitions).map(|partition| (journal, partition)));
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, sleep};
 
+use super::reader::watermarks;
 use super::{Ends, ReadError, Reader};
 
-const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longer than any publisher's transaction may stay open.
 const OTHERS_FINISH: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -87,12 +87,8 @@ impl Settled {
     /// If the broker does not answer.
     pub async fn written(&self, topic: &str, partition: i32) -> Result<Ends, ReadError> {
         let failed = |source| ReadError::Kafka { topic: topic.to_owned(), source };
-        let (consumer, topic) = (self.consumer.clone(), topic.to_owned());
-        let ask = move || {
-            let consumer = consumer.ok_or(KafkaError::Canceled)?;
-            consumer.fetch_watermarks(&topic, partition, BROKER_TIMEOUT)
-        };
-        let asked = tokio::task::spawn_blocking(ask).await.map_err(|_| failed(KafkaError::Canceled))?;
-        asked.map(|(low, high)| Ends { low, high }).map_err(failed)
+        let (consumer, asked) = (self.consumer.clone().ok_or_else(|| failed(KafkaError::Canceled))?, topic.to_owned());
+        let ask = move || watermarks(&consumer, &asked, partition);
+        tokio::task::spawn_blocking(ask).await.map_err(|_| failed(KafkaError::Canceled))?
     }
 }

@@ -48,6 +48,9 @@ pub const PUBLIC: &[(&str, &str)] = &[
     (USER_KEYS, USER_JOURNAL),
 ];
 
+/// What the public streams are copied from.
+pub const JOURNALS: [&str; 2] = [CONVERSATION_JOURNAL, USER_JOURNAL];
+
 /// How many partitions a topic has.
 #[derive(Clone, Copy, Debug)]
 enum Partitions {

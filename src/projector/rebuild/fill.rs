@@ -14,8 +14,6 @@ use crate::projector::{apply, catalog};
 
 /// Partitions filled at a time. Nothing is of two of them.
 const CONCURRENT: usize = 4;
-/// The journals: `presence` is read by projectors from its beginning, as ever.
-const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 
 /// Fills the live views up to the checkpoints of the public streams, from which projectors then go on. `progress` hears of offsets
 /// passed and of all there are. How many events that were.
@@ -24,7 +22,8 @@ const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL]
 /// If the views are not empty, or something fails: then empty them and begin again.
 pub async fn fill(options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> anyhow::Result<u64> {
     let (done, total, filled) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    for source in JOURNALS {
+    // Not `presence`, which projectors read from its beginning.
+    for source in topics::JOURNALS {
         let partitions = topics::partitions(&options.client, source).await?;
         let mut connection = options.store.pool().acquire().await?;
         let begun = live(&mut connection, source, usize::try_from(partitions)?).await?;
