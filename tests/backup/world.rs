@@ -68,7 +68,8 @@ impl World {
         let removed = ada.say(&group, "to be forgotten").await["position"].as_i64().expect("a position");
         let removed = (group.clone(), removed, format!("{group}/{removed}"));
         let cursor = caught_up["cursor"].as_str().expect("a cursor").to_owned();
-        (ada.leave().await, bob.leave().await);
+        ada.leave().await;
+        bob.leave().await;
         published(stack).await;
         Self { people, direct, group, cursor, sent: Default::default(), removed }
     }
@@ -89,7 +90,8 @@ impl World {
         let answer = ada.ok("message.send", sending.clone()).await;
         self.sent = (sending, answer);
         cyd.ok("read", json!({"conversation": self.group, "seq": 12})).await;
-        (ada.leave().await, cyd.leave().await);
+        ada.leave().await;
+        cyd.leave().await;
         published(stack).await;
     }
 

@@ -54,11 +54,11 @@ struct Fill<'a> {
 
 impl Fill<'_> {
     async fn partition(&self, partition: i32) -> anyhow::Result<()> {
-        let filled = self.from_streams(partition).await;
+        let filled = self.replay(partition).await;
         filled.with_context(|| format!("cannot fill the views of `{}`/{partition}", self.source))
     }
 
-    async fn from_streams(&self, partition: i32) -> anyhow::Result<()> {
+    async fn replay(&self, partition: i32) -> anyhow::Result<()> {
         let Options { client, codec, store, .. } = self.options;
         let checkpoint = self.checkpoints.get(self.source, partition).await?;
         let head = checkpoint.as_ref().map(Head::from).unwrap_or_default();
