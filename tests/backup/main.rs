@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut;
 mod folder;
 mod s3;
 mod world;
@@ -25,4 +26,9 @@ async fn a_backup_brings_everything_back() {
     drop(role);
     folder::restore(&source, &folder, &world).await;
     storage.restore(&source, &known, &world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_checkpoints_cover_is_in_a_backup() {
+    cut::story(&Stack::start().await).await;
 }

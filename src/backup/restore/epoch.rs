@@ -30,3 +30,23 @@ pub async fn claim(destination: &Destination, newest: i32, backup: u64) -> anyho
     }
     bail!("other restores from {destination} begin at the same time")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::Access;
+
+    #[tokio::test]
+    async fn no_two_restores_begin_the_same_epoch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = crate::config::Config::load(None, &[]).expect("defaults").backup;
+        let path = folder.path().to_str().expect("a path");
+        let destination = Destination::open(path, &settings, Access::Write).expect("opens");
+        let (one, other) = tokio::join!(claim(&destination, 0, 7), claim(&destination, 0, 7));
+        let mut both = [one.expect("claims"), other.expect("claims")];
+        both.sort_unstable();
+        assert_eq!(both, [1, 2]);
+        assert_eq!(claim(&destination, 1, 8).await.expect("claims"), 3, "the second began none that is backed up");
+        assert_eq!(claim(&destination, 5, 9).await.expect("claims"), 6);
+    }
+}
