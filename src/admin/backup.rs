@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use rdkafka::config::ClientConfig;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,12 @@ fn places(
     Ok([destination, keys])
 }
 
+/// Many short readings, each to an end that is a transaction's: only an empty fetch shows it.
+fn eager(mut client: ClientConfig) -> ClientConfig {
+    client.set("fetch.wait.max.ms", "10");
+    client
+}
+
 fn bar(doing: &str) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records {eta}")?;
     Ok(ProgressBar::new(0).with_style(style).with_message(doing.to_owned()))
@@ -65,7 +72,7 @@ pub struct Backup {
 pub async fn backup(installation: Installation, wanted: Backup, stop: CancellationToken) -> anyhow::Result<()> {
     let [destination, keys] = places(&installation.config, wanted.to.as_deref(), None, Access::Write)?;
     let Installation { client, codec, store, .. } = installation;
-    let mut options = save::Options { client, codec, store, destination, keys, full: wanted.full };
+    let mut options = save::Options { client: eager(client), codec, store, destination, keys, full: wanted.full };
     let Some(every) = wanted.every else {
         return stop.run_until_cancelled(once(&options)).await.context("the backup was interrupted")?;
     };
@@ -197,6 +204,7 @@ pub async fn restore(config: Config, from: &From) -> anyhow::Result<()> {
     restore::ensure_fits(&backup, installation.codec, installation.partitions())?;
     installation.setup().await?;
     let Installation { client, codec, store, .. } = installation;
+    let client = eager(client);
     let target = restore::Target { client: client.clone(), codec, store: store.clone() };
     // What takes no time first; and all that can be wrong with the backup before anything is written.
     restore::ensure_free(&target).await?;

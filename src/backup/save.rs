@@ -235,11 +235,15 @@ async fn save_keys(options: &Options, manifest: &mut Manifest) -> anyhow::Result
     let settled = Settled::new(&options.client)?;
     let reader = Reader::new(&options.client, topics::USER_KEYS)?;
     let folder = keys::folder(manifest.number);
-    for partition in 0..manifest.partitions {
-        let ends = settled.ends(&reader, partition).await?;
+    let (settled, reader, folder) = (&settled, &reader, &folder);
+    let saving = (0..manifest.partitions).map(|partition| async move {
+        let ends = settled.ends(reader, partition).await?;
         let section = Section { topic: topics::USER_KEYS, partition, from: ends.low, end: ends.high, cut: None };
-        let saved = streams::save_newest(&reader, options.codec, section, (&options.keys, &folder)).await;
-        let saved = saved.with_context(|| format!("cannot back up `{}`/{partition}", topics::USER_KEYS))?;
+        let saved = streams::save_newest(reader, options.codec, section, (&options.keys, folder)).await;
+        saved.with_context(|| format!("cannot back up `{}`/{partition}", topics::USER_KEYS))
+    });
+    let saved: Vec<Saved> = stream::iter(saving).buffered(CONCURRENT).try_collect().await?;
+    for saved in saved {
         manifest.keys.extend(saved.objects);
         manifest.schemas.extend(saved.schemas);
     }
