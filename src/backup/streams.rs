@@ -16,6 +16,8 @@ use crate::log::{Reader, topics};
 /// Bytes before compression after which an object is full: what is in memory, a few times, for each partition that is read.
 const OBJECT_BYTES: usize = 16 << 20;
 const READ: usize = 1_000;
+/// Offsets between two words of progress.
+const TELL_EVERY: i64 = 1_000;
 
 /// Where an event stands: epoch and index of the journal partition.
 pub type Place = (i32, i64);
@@ -113,8 +115,10 @@ pub async fn save(
     let mut writer = Writer::new(section, to)?;
     let mut passed = section.from;
     saved.next = read(reader, codec, section, async |entry| {
-        progress(u64::try_from(entry.offset + 1 - passed).unwrap_or_default());
-        passed = entry.offset + 1;
+        if entry.offset - passed >= TELL_EVERY {
+            progress(u64::try_from(entry.offset - passed).unwrap_or_default());
+            passed = entry.offset;
+        }
         saved.schemas.extend(entry.value.as_deref().and_then(schema));
         writer.push(&entry).await
     })

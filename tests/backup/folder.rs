@@ -105,6 +105,7 @@ pub async fn restore(source: &Stack, folder: &Folder, world: &World) {
     }
     let again = refused(&target, &["admin", "restore", "--from", from]).await;
     assert!(again.contains("roles are running"), "{again}");
+    was_seen(&target, &world.people[0].user).await;
     goes_on(&target, world, &folder.sent).await;
     backs_up_again(&target, folder).await;
     drop(role);
@@ -151,6 +152,20 @@ async fn forgotten(target: &Stack, world: &World) {
         }
     }
     assert!(events > 30, "{events}");
+}
+
+/// When somebody was last seen is known, before anybody comes.
+async fn was_seen(target: &Stack, user: &str) {
+    let pool = PgPool::connect(target.parts.postgres_url()).await.expect("connects");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let seen = sqlx::query_scalar("SELECT EXISTS (SELECT FROM last_seen.last_seen WHERE user_id = $1)").bind(user);
+        if seen.fetch_one(&pool).await.expect("a row") {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{user} was never seen");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Positions without a gap, clients of before, users and keys of tenants; and a view made anew is the one that lives.
