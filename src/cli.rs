@@ -3,10 +3,13 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::backup;
 use crate::assemble::{self, Installation, Roles};
 use crate::config::{Config, Format};
 use crate::gateway::listener;
@@ -96,6 +99,45 @@ pub enum AdminCommand {
     Rebuild {
         /// groups, inbox, messages, timeline, users or last_seen
         name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Back up what cannot be made again: what was written since the last backup
+    Backup {
+        /// Where to: `s3://bucket/prefix` or a folder [default: backup.destination]
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
+        /// Everything, and not only what was written since the last backup
+        #[arg(long)]
+        full: bool,
+        /// Go on until stopped, with a backup each interval, such as 2h [default: backup.interval_ms]
+        #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "")]
+        every: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// List the backups
+    Backups {
+        /// Where they are [default: backup.destination]
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Bring a backup back into an empty Kafka and an empty database, in a higher epoch
+    Restore {
+        /// Where it is [default: backup.destination]
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<String>,
+        /// Where the data keys are [default: backup.keys_destination]
+        #[arg(long, value_name = "ADDRESS")]
+        keys_from: Option<String>,
+        /// The number of the backup [default: the newest]
+        #[arg(long, value_name = "NUMBER")]
+        at: Option<u64>,
+        /// Only read it and check that it is whole; needs neither Kafka nor Postgres
+        #[arg(long)]
+        check: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -203,6 +245,18 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
         AdminCommand::Rebuild { name, settings } => {
             crate::admin::rebuild::run(Installation::open(settings.load()?).await?, &name).await
         }
+        AdminCommand::Backup { to, full, every, settings } => {
+            let stop = interrupted();
+            let config = settings.load()?;
+            let every = every.map(|text| interval(&text, config.backup.interval)).transpose()?;
+            let Some(installation) = stop.run_until_cancelled(Installation::open(config)).await else { return Ok(()) };
+            backup::backup(installation?, backup::Backup { to, full, every }, stop).await
+        }
+        AdminCommand::Backups { from, settings } => backup::list(&settings.load()?, from.as_deref()).await,
+        AdminCommand::Restore { from, keys_from, at, check, settings } => {
+            let (config, from) = (settings.load()?, backup::From { place: from, keys: keys_from, at });
+            if check { backup::check(&config, &from).await } else { backup::restore(config, &from).await }
+        }
         AdminCommand::DeadLetters(settings) => {
             let config = settings.load()?;
             crate::admin::dead_letters::list(&config.kafka.client(), assemble::codec(&config).await?).await
@@ -214,8 +268,19 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
     }
 }
 
+/// `2h` or `90s`; empty: the one that is configured.
+fn interval(text: &str, configured: Duration) -> anyhow::Result<Duration> {
+    if text.is_empty() {
+        return Ok(configured);
+    }
+    let every =
+        humantime::parse_duration(text).with_context(|| format!("--every {text}: allowed are times such as 2h"))?;
+    anyhow::ensure!(every >= Duration::from_secs(1), "--every {text}: allowed is 1s and longer");
+    Ok(every)
+}
+
 async fn healthcheck(url: &str) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).build()?;
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
     let response = client.get(url).send().await?;
     anyhow::ensure!(response.status().is_success(), "{url} answers {}", response.status());
     Ok(())

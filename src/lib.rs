@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod assemble;
+pub mod backup;
 pub mod chat;
 pub mod cli;
 pub mod codec;

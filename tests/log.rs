@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tidings::codec::Codec;
+use tidings::codec::records::{JournalRecord, REJECTED};
+use tidings::domain::{CommandId, EventId, TenantId, Timestamp, UserId};
 use tidings::log::journal::{Head, JournalError, JournalReader};
 use tidings::log::{Change, MAX_RECORD_BYTES, Ownership, Producer, ReadError, Reader, read_to_end, topics};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -79,4 +81,56 @@ async fn the_largest_record_fits_and_a_lost_end_is_told() {
     let opened = JournalReader::open(&reader, Codec::builtin(), topics::USER_JOURNAL, 0, head);
     let opened = timeout(PATIENCE, opened).await.expect("does not wait for records that may never come");
     assert!(matches!(opened.err(), Some(JournalError::Read(ReadError::OutOfRange { wanted: 1, high: 0, .. }))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_began_anew_is_not_read_from_a_checkpoint_of_before() {
+    let kafka = Kafka::start().await;
+    ready(&kafka).await;
+    let id = EventId::generate();
+    let record = JournalRecord {
+        id,
+        prev: EventId::generate(),
+        index: 8,
+        cause_epoch: 1,
+        cause_offset: 0,
+        tenant: TenantId::generate(),
+        aggregate: UserId::generate().to_string(),
+        r#type: REJECTED.to_owned(),
+        position: 0,
+        seq: 0,
+        last_seq: 0,
+        at: Timestamp(1),
+        actor: UserId::generate(),
+        causation: CommandId::generate(),
+        reply_to: None,
+        traceparent: None,
+        rejection: None,
+        records: Vec::new(),
+    };
+    let value = Codec::builtin().encode(&record).expect("encodes");
+    let producer = Producer::new(&kafka.client).expect("configured");
+    producer.append(topics::USER_JOURNAL, 0, b"key", Some(&value)).expect("queued").await.expect("appended");
+    let reader = Reader::new(&kafka.client, topics::USER_JOURNAL).expect("a reader");
+    for (head, expected) in
+        [(Head::default(), None), (Head { epoch: 1, index: 7, id: record.prev, ..Head::default() }, Some(8))]
+    {
+        let journal = JournalReader::open(&reader, Codec::builtin(), topics::USER_JOURNAL, 0, head).await;
+        let mut journal = journal.expect("opens");
+        let read = async {
+            loop {
+                match journal.next(9).await {
+                    Ok(accepted) if accepted.is_empty() => {}
+                    read => return read,
+                }
+            }
+        };
+        match timeout(PATIENCE, read).await.expect("in time") {
+            Ok(accepted) => assert_eq!(accepted.first().map(|accepted| accepted.record.index), expected),
+            Err(error) => {
+                assert!(matches!(error, JournalError::WrongEpoch { expected: 0, found: 1, .. }), "{error}");
+                assert_eq!(expected, None);
+            }
+        }
+    }
 }

@@ -18,7 +18,7 @@ use tidings::domain::conversation::{Command, CreateConversation, SendMessage};
 use tidings::domain::policy::ConversationKind;
 use tidings::domain::{ConversationId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use tidings::log::journal::Head;
-use tidings::log::{Ownership, Producer, Reader, partition_of, topics};
+use tidings::log::{Checkpoints, Ownership, Producer, Reader, partition_of, topics};
 use tidings::sequencer::aggregate::Aggregate;
 use tidings::sequencer::conversations::Conversations;
 use tidings::sequencer::owner::OwnerLimits;
@@ -66,6 +66,7 @@ async fn sequencer(client: &ClientConfig) -> Sequencer {
         router: Router { codec, producer, sessions, partitions: PARTITIONS },
         surroundings: Arc::new(EmptyView),
         ownership,
+        checkpoints: Checkpoints::new(client, codec),
         commands: Reader::new(client, topics::CONVERSATION_COMMANDS).expect("a reader"),
         journal: Reader::new(client, topics::CONVERSATION_JOURNAL).expect("a reader"),
         signals: Some(Reader::new(client, topics::CONVERSATION_SIGNALS).expect("a reader")),

@@ -127,6 +127,17 @@ impl Installation {
         self.store.install().await
     }
 
+    /// Fails if a restore is under way here, or did not end well: what is here then is not all that there should be.
+    async fn ensure_whole(&self) -> anyhow::Result<()> {
+        let Some(restore) = self.store.unfinished_restore().await? else { return Ok(()) };
+        anyhow::bail!(
+            "a restore of backup {} began here at {} and has not ended; wait for it, or, if it has failed, empty Kafka and Postgres and \
+             restore again",
+            restore.backup,
+            restore.began_at
+        )
+    }
+
     /// What wraps data keys: for the roles that seal or read, and for no other.
     ///
     /// # Errors
@@ -181,6 +192,7 @@ pub async fn run(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    installation.ensure_whole().await?;
     // The roles behind stop when the gateway has, or at once if there is none.
     let behind = CancellationToken::new();
     let failed = shutdown.child_token();

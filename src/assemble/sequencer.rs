@@ -10,7 +10,7 @@ use super::{Health, Installation};
 use crate::crypto::{MasterKeys, make_key};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::log::journal::Head;
-use crate::log::{Ownership, Producer, Reader, topics};
+use crate::log::{Checkpoints, Ownership, Producer, Reader, topics};
 use crate::sequencer::aggregate::{Aggregate, Command};
 use crate::sequencer::conversations::Conversations;
 use crate::sequencer::owner::OwnerLimits;
@@ -118,6 +118,7 @@ async fn own<A: Aggregate>(
         router: Router { codec, producer, sessions, partitions },
         surroundings,
         ownership,
+        checkpoints: Checkpoints::new(client, codec),
         commands: Reader::new(client, A::COMMANDS)?,
         journal: Reader::new(client, A::JOURNAL)?,
         signals: if signals { Some(Reader::new(client, topics::CONVERSATION_SIGNALS)?) } else { None },

@@ -4,6 +4,7 @@
 //! come a file, the environment and flags (see [`layers`]); then each section checks its own values and, below,
 //! what has to hold between sections. All problems are reported at once, and never a secret's value.
 
+mod backup;
 mod crypto;
 mod gateway;
 mod kafka;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use backup::Backup;
 pub use crypto::Crypto;
 pub use gateway::Gateway;
 pub use kafka::{Kafka, SecurityProtocol};
@@ -40,8 +42,14 @@ use problems::Problems;
 pub const DEFAULTS: &str = include_str!("../../config/tidings.default.toml");
 
 /// The names of the settings that are secrets. Each may also be given as a file, by the same name with `_file`.
-pub const SECRETS: [&str; 5] =
-    ["kafka.sasl_password", "postgres.url", "registry.password", "crypto.master_keys", "crypto.token_key"];
+pub const SECRETS: [&str; 6] = [
+    "kafka.sasl_password",
+    "postgres.url",
+    "registry.password",
+    "crypto.master_keys",
+    "crypto.token_key",
+    "backup.s3_secret_key",
+];
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,6 +64,7 @@ pub struct Config {
     pub sequencer: Sequencer,
     pub projector: Projector,
     pub publisher: Publisher,
+    pub backup: Backup,
     pub sessions: Sessions,
     pub log: Log,
     pub dev: Dev,
@@ -88,13 +97,14 @@ impl Config {
     }
 
     fn read_secret_files(&mut self, problems: &mut Problems) {
-        let Self { kafka, postgres, registry, crypto, .. } = self;
+        let Self { kafka, postgres, registry, crypto, backup, .. } = self;
         for (name, secret, file) in [
             ("kafka.sasl_password", &mut kafka.sasl_password, &kafka.sasl_password_file),
             ("postgres.url", &mut postgres.url, &postgres.url_file),
             ("registry.password", &mut registry.password, &registry.password_file),
             ("crypto.master_keys", &mut crypto.master_keys, &crypto.master_keys_file),
             ("crypto.token_key", &mut crypto.token_key, &crypto.token_key_file),
+            ("backup.s3_secret_key", &mut backup.s3_secret_key, &backup.s3_secret_key_file),
         ] {
             if let Some(file) = file {
                 secret.read_file(name, file, problems);
@@ -112,6 +122,7 @@ impl Config {
         self.sequencer.check(problems);
         self.projector.check(problems);
         self.publisher.check(problems);
+        self.backup.check(problems);
         self.sessions.check(problems);
         self.log.check(problems);
         self.dev.check(problems);

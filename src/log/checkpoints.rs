@@ -3,23 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
 
-use super::{ReadError, Reader, topics};
+use super::{Ends, ReadError, Reader, SettleError, Settled, topics};
 use crate::codec::records::Checkpoint;
 use crate::codec::{Codec, DecodeError};
-
-const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longer than any transaction may stay open, see `publisher`.
-const OTHERS_FINISH: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Why a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +19,8 @@ pub enum CheckpointError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A transaction of some publisher stays open.
-    #[error("a transaction on `checkpoints` stayed open for {}s; is a publisher stuck?", OTHERS_FINISH.as_secs())]
-    Open,
+    #[error(transparent)]
+    Open(SettleError),
     /// The record cannot be decoded.
     #[error("the checkpoint of `{journal}`/{partition} cannot be decoded")]
     Undecodable {
@@ -41,6 +32,15 @@ pub enum CheckpointError {
         #[source]
         source: DecodeError,
     },
+}
+
+impl From<SettleError> for CheckpointError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Read(error) => Self::Read(error),
+            open @ SettleError::Open { .. } => Self::Open(open),
+        }
+    }
 }
 
 type Values = HashMap<Bytes, Bytes>;
@@ -89,25 +89,15 @@ impl Checkpoints {
     /// Not only up to the last stable offset: all publishers write here, and an open transaction of another one would hide a
     /// checkpoint that stands after its beginning, so what that covers would be published again. Its end is awaited instead.
     async fn read(&self) -> Result<Values, CheckpointError> {
-        let end = written_end(&self.client).await?;
+        let failed = |source| ReadError::Kafka { topic: topics::CHECKPOINTS.to_owned(), source };
         let mut client = self.client.clone();
         // A short reading to an end that is always a transaction's: only an empty fetch shows it.
         client.set("fetch.wait.max.ms", "10");
         let reader = Reader::new(&client, topics::CHECKPOINTS)?;
-        let deadline = Instant::now() + OTHERS_FINISH;
-        let low = loop {
-            let ends = reader.ends(0).await?;
-            if ends.high >= end {
-                break ends.low;
-            }
-            if Instant::now() >= deadline {
-                return Err(CheckpointError::Open);
-            }
-            sleep(LOOK_AGAIN).await;
-        };
+        let Ends { low, high } = Settled::new(&self.client).map_err(failed)?.ends(&reader, 0).await?;
         let mut records = reader.read(0, low).await?;
         let mut values = Values::new();
-        while !records.at_end() && records.next_offset() < end {
+        while !records.at_end() && records.next_offset() < high {
             for fetched in records.next(4_096).await? {
                 let Some(key) = fetched.key else { continue };
                 match fetched.value {
@@ -118,16 +108,4 @@ impl Checkpoints {
         }
         Ok(values)
     }
-}
-
-/// The end of `checkpoints`, open transactions included.
-async fn written_end(client: &ClientConfig) -> Result<i64, ReadError> {
-    let failed = |source| ReadError::Kafka { topic: topics::CHECKPOINTS.to_owned(), source };
-    let mut config = client.clone();
-    config.set("isolation.level", "read_uncommitted");
-    let ask = move || {
-        let consumer: BaseConsumer = config.create()?;
-        consumer.fetch_watermarks(topics::CHECKPOINTS, 0, BROKER_TIMEOUT).map(|(_, high)| high)
-    };
-    tokio::task::spawn_blocking(ask).await.map_err(|_| failed(KafkaError::Canceled))?.map_err(failed)
 }

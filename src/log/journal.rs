@@ -122,6 +122,20 @@ pub enum JournalError {
         /// In the journal.
         found: EventId,
     },
+    /// The journal began anew, at a restore, and the checkpoint is of before.
+    #[error(
+        "`{topic}`/{partition} is of epoch {found}, but the checkpoint is of {expected}: Kafka and Postgres are not of the same restore"
+    )]
+    WrongEpoch {
+        /// Journal.
+        topic: String,
+        /// There.
+        partition: i32,
+        /// Of the checkpoint.
+        expected: i32,
+        /// Of the record.
+        found: i32,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -212,6 +226,15 @@ impl JournalReader {
         let mut accepted = Vec::new();
         for fetched in self.records.next(max).await? {
             let record = decode(self.codec, &self.topic, &fetched)?;
+            // All records would be losers, which nobody would notice.
+            if record.cause_epoch != self.head.epoch {
+                return Err(JournalError::WrongEpoch {
+                    topic: self.topic.clone(),
+                    partition: self.partition,
+                    expected: self.head.epoch,
+                    found: record.cause_epoch,
+                });
+            }
             if self.head.classify(fetched.offset, &record) == Class::Accepted {
                 accepted.push(Accepted { offset: fetched.offset, record });
             }

@@ -8,6 +8,7 @@ mod ownership;
 mod producer;
 mod reach;
 mod reader;
+mod settled;
 pub mod topics;
 
 pub use checkpoints::{CheckpointError, Checkpoints, checkpoint_key};
@@ -17,3 +18,4 @@ pub use ownership::{Change, Committed, Ownership};
 pub use producer::{AppendError, Appended, Appending, MAX_RECORD_BYTES, Producer};
 pub use reach::{Unreachable, reach};
 pub use reader::{Ends, Fetched, ReadError, Reader, Records, ends, read_to_end};
+pub use settled::{SettleError, Settled};

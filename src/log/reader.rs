@@ -170,6 +170,11 @@ impl Reader {
         Ok(Self { shared })
     }
 
+    /// What it reads.
+    pub fn topic(&self) -> &str {
+        &self.shared.topic
+    }
+
     /// What `partition` holds now.
     ///
     /// # Errors
@@ -264,18 +269,7 @@ impl Shared {
     }
 
     fn ends(&self, partition: i32) -> Result<Ends, ReadError> {
-        let deadline = Instant::now() + BROKER_TIMEOUT;
-        let (low, high) = loop {
-            match self.consumer.fetch_watermarks(&self.topic, partition, TRY) {
-                Ok(ends) => break ends,
-                // A leader is being elected, of a topic just made or of a broker just gone.
-                Err(error) if transient(&error) && Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(50))
-                }
-                Err(source) => return Err(ReadError::Kafka { topic: self.topic.clone(), source }),
-            }
-        };
-        Ok(Ends { low, high })
+        watermarks(&self.consumer, &self.topic, partition)
     }
 
     fn pause(&self, partition: i32, pause: bool) {
@@ -351,6 +345,19 @@ fn poll(shared: &Arc<Shared>) {
             None => {}
         }
         slow = shared.refill();
+    }
+}
+
+/// What a partition holds, as the consumer's isolation shows it. Blocks.
+pub(super) fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<Ends, ReadError> {
+    let deadline = Instant::now() + BROKER_TIMEOUT;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, TRY) {
+            Ok((low, high)) => return Ok(Ends { low, high }),
+            // A leader is being elected, of a topic just made or of a broker just gone.
+            Err(error) if transient(&error) && Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
+            Err(source) => return Err(ReadError::Kafka { topic: topic.to_owned(), source }),
+        }
     }
 }
 

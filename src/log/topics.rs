@@ -40,6 +40,17 @@ pub const NOTIFICATIONS: &str = "notifications";
 /// Commands that cannot be decoded. Key: topic/partition/offset.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
+/// The public streams: what cannot be made again, and the journal that publishers copy each from. Backups hold all of them.
+pub const PUBLIC: &[(&str, &str)] = &[
+    (CONVERSATION_EVENTS, CONVERSATION_JOURNAL),
+    (RECEIPTS, CONVERSATION_JOURNAL),
+    (USER_EVENTS, USER_JOURNAL),
+    (USER_KEYS, USER_JOURNAL),
+];
+
+/// What the public streams are copied from.
+pub const JOURNALS: [&str; 2] = [CONVERSATION_JOURNAL, USER_JOURNAL];
+
 /// How many partitions a topic has.
 #[derive(Clone, Copy, Debug)]
 enum Partitions {
@@ -195,6 +206,11 @@ fn check(admin: &AdminClient<DefaultClientContext>, layout: Layout) -> Result<()
     }
 }
 
+/// The names of all.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TOPICS.iter().map(|topic| topic.0)
+}
+
 /// How many partitions `topic` has.
 ///
 /// # Errors
@@ -210,4 +226,20 @@ pub async fn partitions(client: &ClientConfig, topic: &'static str) -> Result<i3
         }
     };
     tokio::task::spawn_blocking(ask).await.map_err(|_| TopicsError::Request(KafkaError::Canceled))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever adds a topic that is kept for ever decides here whether it is in the backup.
+    #[test]
+    fn what_is_kept_for_ever_is_backed_up_or_can_be_made_again() {
+        // Of these the backup has its own: how far the streams are, when users were last seen.
+        let apart = [CHECKPOINTS, PRESENCE, SESSIONS];
+        for (name, _, cleanup, ..) in TOPICS {
+            let public = PUBLIC.iter().any(|(topic, _)| topic == name);
+            assert_eq!(*cleanup == "compact", public || apart.contains(name), "{name}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! live projectors waiting: what the live version has, the new one then has exactly, and from there on it is fed in its place. It
 //! shares the live checkpoint, so readers find every projection of a journal as of one point before, at and after the switch.
 
+mod fill;
 mod streams;
 mod switch;
 
@@ -24,6 +25,8 @@ use crate::log::journal::Head;
 use crate::log::{Checkpoints, Reader, topics};
 use crate::store::{LIVE, Store};
 use streams::Streams;
+
+pub use fill::fill;
 
 const BATCH: usize = 2_000;
 /// So near to the live views, the rest is left to the switch.

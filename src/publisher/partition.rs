@@ -46,7 +46,7 @@ impl Failure {
     fn next(&self) -> Next {
         match self {
             Self::Kafka(error) if fenced(error) => Next::Fenced,
-            Self::Kafka(_) | Self::Checkpoint(CheckpointError::Open) => Next::Again,
+            Self::Kafka(_) | Self::Checkpoint(CheckpointError::Open(_)) => Next::Again,
             Self::Journal(JournalError::Read(read)) | Self::Checkpoint(CheckpointError::Read(read)) => match read {
                 ReadError::OutOfRange { .. } => Next::Stop,
                 ReadError::Kafka { .. } | ReadError::Ended { .. } => Next::Again,

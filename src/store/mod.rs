@@ -3,6 +3,8 @@
 mod installation;
 mod load;
 mod reads;
+mod restores;
+mod tenancy;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -13,6 +15,8 @@ use crate::projector::catalog::{self, Installed};
 
 pub use load::{LoadedConversations, LoadedUsers};
 pub use reads::{Changes, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, StoreError};
+pub use restores::Unfinished;
+pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};
 
 /// The version of the views that is read.
 pub const LIVE: &str = "live";

@@ -78,6 +78,26 @@ impl Stack {
 
     /// As [`Stack::start`], with other parts.
     pub async fn start_with(change: impl FnOnce(&mut PartsOptions)) -> Self {
+        let mut stack = Self::bare(change).await;
+        stack.run(&["admin", "setup"]).await;
+        stack.key = stack.run(&["admin", "create-tenant", "first"]).await;
+        stack.other_key = stack.run(&["admin", "create-tenant", "second"]).await;
+        stack
+    }
+
+    /// Kafka and Postgres with nothing in them, to be what `other` is: it has its keys.
+    pub async fn empty_like(other: &Self) -> Self {
+        let mut stack = Self::bare(|_| {}).await;
+        (stack.key, stack.other_key) = (other.key.clone(), other.other_key.clone());
+        for (name, value) in &mut stack.env {
+            if name.starts_with("TIDINGS_CRYPTO__") {
+                value.clone_from(&other.env.iter().find(|(there, _)| there == name).expect("a key").1);
+            }
+        }
+        stack
+    }
+
+    async fn bare(change: impl FnOnce(&mut PartsOptions)) -> Self {
         // Only the first provider installed counts; all are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Postgres runs as another user than root.
@@ -100,7 +120,7 @@ impl Stack {
             ("TIDINGS_CRYPTO__TOKEN_KEY_FILE".to_owned(), keys.token),
             ("TIDINGS_LOG__LEVEL".to_owned(), std::env::var("TIDINGS_TEST_LOG").unwrap_or_else(|_| "warn".to_owned())),
         ];
-        let mut stack = Self {
+        Self {
             address: String::new(),
             key: String::new(),
             other_key: String::new(),
@@ -110,11 +130,7 @@ impl Stack {
             // Each test has a runtime of its own, and a kept connection would die with the one that made it.
             client: reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client"),
             _data: data,
-        };
-        stack.run(&["admin", "setup"]).await;
-        stack.key = stack.run(&["admin", "create-tenant", "first"]).await;
-        stack.other_key = stack.run(&["admin", "create-tenant", "second"]).await;
-        stack
+        }
     }
 
     /// Runs the binary to its end; its standard output, or panic with what it said.

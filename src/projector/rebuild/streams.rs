@@ -1,22 +1,15 @@
 //! The public streams of one partition as one, in the order of the journal.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use tokio::time::{Instant, sleep};
 
 use crate::codec::Codec;
 use crate::log::journal::Head;
-use crate::log::{Reader, Records, topics};
+use crate::log::{Ends, Reader, Records, Settled, topics};
 use crate::projector::item::Item;
 
-const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longer than any publisher's transaction may stay open.
-const OTHERS_FINISH: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const READ: usize = 1_000;
 
 /// The public streams that together hold all of a journal.
@@ -107,23 +100,9 @@ impl Stream {
         name: &'static str,
         partition: i32,
     ) -> anyhow::Result<Self> {
-        let end = written_end(client, name, partition).await?;
         let reader = Reader::new(client, name)?;
-        let deadline = Instant::now() + OTHERS_FINISH;
-        // The marks of one transaction are not written to all its partitions at once: the checkpoint may be readable while the records that
-        // it covers still wait for theirs. They are before the written end, so the last stable offset must reach that.
-        let low = loop {
-            let ends = reader.ends(partition).await?;
-            if ends.high >= end {
-                break ends.low;
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "a transaction on `{name}`/{partition} stayed open for {} s; is a publisher stuck?",
-                OTHERS_FINISH.as_secs()
-            );
-            sleep(LOOK_AGAIN).await;
-        };
+        // The checkpoint may be readable while records that it covers still wait for their transaction's mark.
+        let Ends { low, high: end } = Settled::new(client)?.ends(&reader, partition).await?;
         let records = reader.read(partition, low).await?;
         Ok(Self { name, records, low, end, codec, ready: VecDeque::new(), last: (0, 0) })
     }
@@ -172,15 +151,4 @@ impl Stream {
         let next = if self.is_read() { self.end } else { self.records.next_offset() };
         u64::try_from(next - self.low).unwrap_or_default()
     }
-}
-
-/// The end of a partition, open transactions included.
-async fn written_end(client: &ClientConfig, topic: &'static str, partition: i32) -> anyhow::Result<i64> {
-    let mut config = client.clone();
-    config.set("isolation.level", "read_uncommitted");
-    let ask = move || {
-        let consumer: BaseConsumer = config.create()?;
-        consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT).map(|(_, high)| high)
-    };
-    tokio::task::spawn_blocking(ask).await?.with_context(|| format!("cannot read the end of `{topic}`/{partition}"))
 }

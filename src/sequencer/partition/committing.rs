@@ -181,7 +181,12 @@ pub async fn take_term<A: Aggregate>(shared: &Shared<A>, partition: i32) -> Resu
                 serde_json::from_str(&committed.metadata).map_err(|_| PartitionError::Metadata(partition))?;
             (offset, metadata.head(), metadata.term + 1)
         }
-        None => (shared.commands.ends(partition).await?.low, Head::default(), 1),
+        // The first owner ever, or the first after a restore; or what was committed has been lost: it is kept for a time only.
+        None => {
+            let published = shared.checkpoints.get(A::JOURNAL, partition).await?;
+            let head = published.as_ref().map(Head::from).unwrap_or_default();
+            (shared.commands.ends(partition).await?.low, head, 1)
+        }
     };
     commit(shared, partition, offset, &Metadata::new(term, head)).await?;
     Ok((offset, head, term))

@@ -88,6 +88,9 @@ impl<A: Aggregate> Partition<A> {
         shared.router.sessions.read_to_end_now().await.map_err(|error| PartitionError::Sessions(error.into()))?;
         let sessions_from = shared.router.sessions.offset();
         let start = match view_head(&shared, partition).await {
+            Some(view) if view.epoch != head.epoch => {
+                return Err(PartitionError::Epoch { view: view.epoch, committed: head.epoch });
+            }
             Some(view) if view.next_offset < head.next_offset => view,
             Some(_) => head,
             None => {
@@ -304,6 +307,10 @@ impl<A: Aggregate> Partition<A> {
                 return Ok(Warmed::Not);
             }
         };
+        let (view, committed) = (loaded.head.epoch, self.owner.head().epoch);
+        if view != committed {
+            return Err(PartitionError::Epoch { view, committed });
+        }
         // The projector may have applied what our own reports have not told us yet.
         let mut warmed = Warmed::Loaded;
         while loaded.head.next_offset > self.owner.head().next_offset {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::codec::{Codec, EncodeError};
 use crate::domain::{Timestamp, UserId};
 use crate::log::journal::{Head, JournalError};
-use crate::log::{AppendError, Ownership, Producer, ReadError, Reader};
+use crate::log::{AppendError, CheckpointError, Checkpoints, Ownership, Producer, ReadError, Reader};
 use crate::sequencer::aggregate::{Aggregate, Command};
 use crate::sequencer::owner::OwnerLimits;
 use crate::sequencer::routing::{RouteError, Router};
@@ -52,6 +52,8 @@ pub struct Shared<A: Aggregate> {
     pub surroundings: Arc<dyn Surroundings<A>>,
     /// Whose partitions are whose.
     pub ownership: Ownership,
+    /// How far the public streams are: where an owner begins when nothing was committed.
+    pub checkpoints: Checkpoints,
     /// Of the commands topic.
     pub commands: Reader,
     /// Of the journal.
@@ -106,6 +108,19 @@ pub enum PartitionError {
     /// Deliveries cannot be sent.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// Where the public streams are cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Kafka and Postgres are not of the same restore.
+    #[error(
+        "the view is of epoch {view} and what was committed of epoch {committed}: Kafka and Postgres are not of the same installation, see docs/operations.md"
+    )]
+    Epoch {
+        /// Of the view's checkpoint.
+        view: i32,
+        /// Of the owner before.
+        committed: i32,
+    },
     /// The group refuses: somebody else owns the partition.
     #[error("cannot commit")]
     Commit(#[source] rdkafka::error::KafkaError),

@@ -1,0 +1,172 @@
+//! People, what they do, and what is known of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tidings::codec::Codec;
+use tidings::log::{Checkpoints, Producer, Reader, partition_of, topics};
+use uuid::Uuid;
+
+use crate::support::person::PATIENCE;
+use crate::support::{Account, Person, Stack, message, rows};
+
+/// As `Stack::bare` configures it.
+pub const PARTITIONS: i32 = 4;
+/// Those whose rows tell where they stand in a journal.
+pub const VIEWS: [&str; 5] = ["groups", "inbox", "messages", "timeline", "users"];
+
+pub fn kafka(stack: &Stack) -> rdkafka::ClientConfig {
+    let mut client = rdkafka::ClientConfig::new();
+    client.set("bootstrap.servers", stack.parts.kafka()).set("fetch.wait.max.ms", "20");
+    client
+}
+
+/// Runs the binary to its end, which must be a failure; what it said.
+pub async fn refused(stack: &Stack, args: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command.args(args).envs(stack.env.iter().cloned()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("ends in time").expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "tidings {args:?} was not refused: {said}");
+    said
+}
+
+/// People with conversations.
+pub struct World {
+    pub people: Vec<Account>,
+    pub direct: String,
+    pub group: String,
+    /// Of Ada, from before the first backup.
+    pub cursor: String,
+    /// A message of Ada, as she sent it.
+    pub sent: (Value, Value),
+    /// Conversation and position of a message that was removed, and Kafka's key of it.
+    pub removed: (String, i64, String),
+}
+
+/// What an installation answers and holds.
+#[derive(Debug, PartialEq)]
+pub struct Known {
+    pub answers: Vec<Value>,
+    pub rows: Vec<String>,
+}
+
+impl World {
+    /// Everything that happens before the first backup.
+    pub async fn begin(stack: &Stack) -> Self {
+        let people = stack.accounts("person", 4).await;
+        let (mut ada, caught_up) = Person::online(&stack.address, &people[0], None).await;
+        let (mut bob, _) = Person::online(&stack.address, &people[1], None).await;
+        let direct = ada.direct(&people[1]).await;
+        let group = ada.group(&[&people[1], &people[2]], "to be restored").await;
+        for n in 0..10 {
+            ada.say(&direct, &format!("direct {n}")).await;
+            bob.say(&group, &format!("group {n}")).await;
+        }
+        bob.ok("read", json!({"conversation": direct, "seq": 4})).await;
+        let removed = ada.say(&group, "to be forgotten").await["position"].as_i64().expect("a position");
+        let removed = (group.clone(), removed, format!("{group}/{removed}"));
+        let cursor = caught_up["cursor"].as_str().expect("a cursor").to_owned();
+        ada.leave().await;
+        bob.leave().await;
+        published(stack).await;
+        Self { people, direct, group, cursor, sent: Default::default(), removed }
+    }
+
+    /// What happens between backups.
+    pub async fn go_on(&mut self, stack: &Stack, what: &str) {
+        let (mut ada, caught_up) = Person::online(&stack.address, &self.people[0], None).await;
+        let (mut cyd, _) = Person::online(&stack.address, &self.people[2], None).await;
+        self.cursor = caught_up["cursor"].as_str().expect("a cursor").to_owned();
+        let new = stack.account(what).await;
+        ada.ok("member.add", json!({"conversation": self.group, "users": [new.user]})).await;
+        self.people.push(new);
+        for n in 0..5 {
+            ada.say(&self.group, &format!("{what} {n}")).await;
+            cyd.say(&self.group, &format!("{what} too {n}")).await;
+        }
+        let sending = message(&self.direct, what, Uuid::now_v7());
+        let answer = ada.ok("message.send", sending.clone()).await;
+        self.sent = (sending, answer);
+        cyd.ok("read", json!({"conversation": self.group, "seq": 12})).await;
+        ada.leave().await;
+        cyd.leave().await;
+        published(stack).await;
+    }
+
+    /// As a publisher does it for an event that removes something.
+    pub async fn forget(&self, stack: &Stack) {
+        let producer = Producer::new(&kafka(stack)).expect("a producer");
+        let (conversation, _, key) = &self.removed;
+        let partition = partition_of(conversation.as_bytes(), PARTITIONS);
+        let appending = producer.append(topics::CONVERSATION_EVENTS, partition, key.as_bytes(), None).expect("queued");
+        appending.await.expect("appended");
+    }
+
+    /// Everything that people see, and all rows, but what was removed.
+    pub async fn known(&self, stack: &Stack) -> Known {
+        let (_, removed, _) = &self.removed;
+        let mut answers = Vec::new();
+        for account in &self.people {
+            let mut paths = vec!["/v1/inbox".to_owned()];
+            for conversation in [&self.direct, &self.group] {
+                paths.push(format!("/v1/conversations/{conversation}/messages"));
+                paths.push(format!("/v1/conversations/{conversation}/events?after_position=0"));
+                paths.push(format!("/v1/conversations/{conversation}/members"));
+            }
+            for path in paths {
+                let (_, mut answer) = stack.get(&path, &account.token).await;
+                for list in ["messages", "events"] {
+                    if let Some(list) = answer[list].as_array_mut().filter(|_| path.contains(&self.group)) {
+                        // What is left of it is that it is gone.
+                        list.retain(|event| event["position"] != *removed && event["deleted"] != true);
+                    }
+                }
+                answers.push(answer);
+            }
+        }
+        Known { answers, rows: self.rows(stack).await }
+    }
+
+    pub async fn rows(&self, stack: &Stack) -> Vec<String> {
+        let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+        let (conversation, position, _) = &self.removed;
+        let at = [format!("\"position\": {position},"), format!("\"position\": {position}}}")];
+        let mut all = Vec::new();
+        for view in VIEWS {
+            let found = rows(&pool, view).await;
+            assert!(!found.is_empty(), "{view} is empty, so nothing is shown");
+            all.extend(
+                found.into_iter().filter(|row| !(row.contains(conversation) && at.iter().any(|at| row.contains(at)))),
+            );
+        }
+        all
+    }
+}
+
+/// Waits until all that was accepted is in the views and in the public streams.
+pub async fn published(stack: &Stack) {
+    let client = kafka(stack);
+    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+    let checkpoints = Checkpoints::new(&client, Codec::builtin());
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    for journal in topics::JOURNALS {
+        let reader = Reader::new(&client, journal).expect("a reader");
+        for partition in 0..PARTITIONS {
+            let end = reader.ends(partition).await.expect("ends").high;
+            loop {
+                let published = checkpoints.get(journal, partition).await.expect("a checkpoint");
+                let published = published.map_or(0, |checkpoint| checkpoint.next_offset);
+                let seen =
+                    sqlx::query_scalar("SELECT next_offset FROM checkpoints WHERE source = $1 AND partition = $2");
+                let seen: Option<i64> = seen.bind(journal).bind(partition).fetch_optional(&pool).await.expect("a row");
+                if published >= end && seen.unwrap_or(0) >= end {
+                    break;
+                }
+                assert!(tokio::time::Instant::now() < deadline, "{journal}/{partition} is not published");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
