@@ -95,9 +95,9 @@ pub enum AdminCommand {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Rebuild a projection from the public streams beside the live one, and switch
+    /// Rebuild a projection from the public streams beside the live one, and switch; or all of a database that is new
     Rebuild {
-        /// groups, inbox, messages, timeline, users or last_seen
+        /// groups, inbox, messages, timeline, users or last_seen; or all
         name: String,
         #[command(flatten)]
         settings: Settings,
@@ -138,6 +138,9 @@ pub enum AdminCommand {
         /// Only read it and check that it is whole; needs neither Kafka nor Postgres
         #[arg(long)]
         check: bool,
+        /// Only tenants and API keys, into a new database beside a Kafka that is whole
+        #[arg(long, conflicts_with = "check")]
+        tenants: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -253,9 +256,13 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
             backup::backup(installation?, backup::Backup { to, full, every }, stop).await
         }
         AdminCommand::Backups { from, settings } => backup::list(&settings.load()?, from.as_deref()).await,
-        AdminCommand::Restore { from, keys_from, at, check, settings } => {
+        AdminCommand::Restore { from, keys_from, at, check, tenants, settings } => {
             let (config, from) = (settings.load()?, backup::From { place: from, keys: keys_from, at });
-            if check { backup::check(&config, &from).await } else { backup::restore(config, &from).await }
+            match (check, tenants) {
+                (true, _) => backup::check(&config, &from).await,
+                (_, true) => backup::restore_tenants(config, &from).await,
+                _ => backup::restore(config, &from).await,
+            }
         }
         AdminCommand::DeadLetters(settings) => {
             let config = settings.load()?;

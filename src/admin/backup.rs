@@ -12,6 +12,7 @@ use crate::assemble::Installation;
 use crate::backup::{Access, Destination, Manifest, restore, save};
 use crate::config::Config;
 use crate::projector::rebuild;
+use crate::store::Tenancy;
 
 /// After a backup that failed, the next one is tried so soon.
 const RETRY: Duration = Duration::from_secs(60);
@@ -192,6 +193,27 @@ async fn verify(backup: &restore::Backup) -> anyhow::Result<restore::Verified> {
     let verified = backup.verify(&show(&bar)).await;
     bar.finish_and_clear();
     verified
+}
+
+/// Restores tenants and API keys only, where Postgres was lost and Kafka was not.
+///
+/// # Errors
+/// If there are some, or they cannot be read or written.
+pub async fn restore_tenants(config: Config, from: &From) -> anyhow::Result<()> {
+    let backup = open(&config, from).await?;
+    let installation = Installation::open(config).await?;
+    installation.setup().await?;
+    let Tenancy { tenants, .. } = installation.store.export_tenants().await?;
+    anyhow::ensure!(
+        tenants.is_empty(),
+        "there are {} tenants already; a backup's are for a new database",
+        tenants.len()
+    );
+    let tenancy = backup.tenancy().await?;
+    installation.store.import_tenants(&tenancy).await.context("cannot write the tenants")?;
+    println!("{}", backup.manifest().map(line).unwrap_or_default());
+    println!("{} tenants and {} API keys are restored", tenancy.tenants.len(), tenancy.api_keys.len());
+    Ok(())
 }
 
 /// Restores into an empty installation, up to views that can be served.

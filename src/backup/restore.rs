@@ -107,7 +107,11 @@ impl Backup {
         Ok(verified)
     }
 
-    async fn tenancy(&self) -> anyhow::Result<Tenancy> {
+    /// Its tenants and API keys.
+    ///
+    /// # Errors
+    /// If they are missing or damaged.
+    pub async fn tenancy(&self) -> anyhow::Result<Tenancy> {
         let object = &self.last()?.tenants;
         let bytes = object.get(&self.destination).await?;
         let damaged = || format!("{} in {} cannot be read", object.name, self.destination);

@@ -26,7 +26,7 @@ use crate::log::{Checkpoints, Reader, topics};
 use crate::store::{LIVE, Store};
 use streams::Streams;
 
-pub use fill::fill;
+pub use fill::{are_empty, fill};
 
 const BATCH: usize = 2_000;
 /// So near to the live views, the rest is left to the switch.

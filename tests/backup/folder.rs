@@ -9,7 +9,7 @@ use tidings::log::{read_to_end, topics};
 
 use crate::support::person::PATIENCE;
 use crate::support::{Person, Stack, rows};
-use crate::world::{Known, PARTITIONS, World, kafka, published, refused};
+use crate::world::{Known, PARTITIONS, World, kafka, published};
 
 /// Where the backups are, and what was known when the last was made.
 pub struct Folder {
@@ -20,7 +20,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.folder.path().to_str().expect("a path")
     }
 }
@@ -85,7 +85,7 @@ pub async fn restore(source: &Stack, folder: &Folder, world: &World) {
     let from = folder.path();
     let mut target = Stack::empty_like(source).await;
     damage_is_refused(&target, folder).await;
-    let more = refused(&target, &["admin", "restore", "--from", from, "--set", "kafka.partitions=8"]).await;
+    let more = target.fails(&["admin", "restore", "--from", from, "--set", "kafka.partitions=8"]).await;
     assert!(more.contains("set `kafka.partitions` to 4"), "{more}");
     // A key that the master keys cannot unwrap, or a token of another installation, is not what this is about: they are the same.
     let began = std::time::Instant::now();
@@ -94,7 +94,7 @@ pub async fn restore(source: &Stack, folder: &Folder, world: &World) {
     eprintln!("restored in {:?}: {said}", began.elapsed());
     assert_eq!(world.rows(&target).await, folder.known.rows);
     forgotten(&target, world).await;
-    let again = refused(&target, &["admin", "restore", "--from", from]).await;
+    let again = target.fails(&["admin", "restore", "--from", from]).await;
     assert!(again.contains("records in the topic `conversation-events`"), "{again}");
 
     let role = target.role("all").await;
@@ -103,7 +103,7 @@ pub async fn restore(source: &Stack, folder: &Folder, world: &World) {
     for (restored, before) in known.answers.iter().zip(&folder.known.answers) {
         assert_eq!(restored, before);
     }
-    let again = refused(&target, &["admin", "restore", "--from", from]).await;
+    let again = target.fails(&["admin", "restore", "--from", from]).await;
     assert!(again.contains("roles are running"), "{again}");
     was_seen(&target, &world.people[0].user).await;
     goes_on(&target, world, &folder.sent).await;
@@ -130,7 +130,7 @@ async fn damage_is_refused(target: &Stack, folder: &Folder) {
     bytes[middle] ^= 1;
     std::fs::write(object, &bytes).expect("written");
     for args in [&["admin", "restore", "--check", "--from", path][..], &["admin", "restore", "--from", path]] {
-        let said = refused(target, args).await;
+        let said = target.fails(args).await;
         assert!(said.contains("is damaged: its SHA-256 is"), "{said}");
     }
     std::fs::write(object, &whole).expect("written");
@@ -138,7 +138,7 @@ async fn damage_is_refused(target: &Stack, folder: &Folder) {
     let first = copy.path().join("manifests/0000000001.json");
     let other = std::fs::read_to_string(&first).expect("text").replace("\"epoch\": 0", "\"epoch\": 3");
     std::fs::write(&first, other).expect("written");
-    let said = refused(target, &["admin", "restore", "--check", "--from", path]).await;
+    let said = target.fails(&["admin", "restore", "--check", "--from", path]).await;
     assert!(said.contains("is not the one that the next backup continues"), "{said}");
 }
 
@@ -213,7 +213,7 @@ async fn goes_on(target: &Stack, world: &World, (sending, answer): &(Value, Valu
 /// The restored installation goes on with the same backups, when somebody says that it is the same.
 async fn backs_up_again(target: &Stack, folder: &Folder) {
     let to = folder.path();
-    let said = refused(target, &["admin", "backup", "--to", to]).await;
+    let said = target.fails(&["admin", "backup", "--to", to]).await;
     assert!(said.contains("in epoch 1") && said.contains("--full"), "{said}");
     let newest = *numbers(folder).last().expect("backups");
     target.run(&["admin", "backup", "--to", to, "--full"]).await;
@@ -242,8 +242,8 @@ fn numbers(folder: &Folder) -> Vec<u64> {
 async fn half_is_not_served(target: &Stack, from: &str) {
     let pool = PgPool::connect(target.parts.postgres_url()).await.expect("connects");
     sqlx::query("UPDATE restores SET ended_at = NULL").execute(&pool).await.expect("written");
-    let said = refused(target, &["sequencer", "--set", "gateway.listen=127.0.0.1:0"]).await;
+    let said = target.fails(&["sequencer", "--set", "gateway.listen=127.0.0.1:0"]).await;
     assert!(said.contains("a restore of backup") && said.contains("has not ended"), "{said}");
-    let said = refused(target, &["admin", "restore", "--from", from]).await;
+    let said = target.fails(&["admin", "restore", "--from", from]).await;
     assert!(said.contains("has not ended"), "{said}");
 }

@@ -5,6 +5,7 @@ mod support;
 
 mod cut;
 mod folder;
+mod lost;
 mod s3;
 mod world;
 
@@ -26,6 +27,7 @@ async fn a_backup_brings_everything_back() {
     drop(role);
     folder::restore(&source, &folder, &world).await;
     storage.restore(&source, &known, &world).await;
+    lost::postgres_is_made_anew(&mut source, &folder, &known, &world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

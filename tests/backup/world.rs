@@ -22,16 +22,6 @@ pub fn kafka(stack: &Stack) -> rdkafka::ClientConfig {
     client
 }
 
-/// Runs the binary to its end, which must be a failure; what it said.
-pub async fn refused(stack: &Stack, args: &[&str]) -> String {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"));
-    command.args(args).envs(stack.env.iter().cloned()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("ends in time").expect("runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "tidings {args:?} was not refused: {said}");
-    said
-}
-
 /// People with conversations.
 pub struct World {
     pub people: Vec<Account>,
@@ -130,7 +120,7 @@ impl World {
     }
 
     pub async fn rows(&self, stack: &Stack) -> Vec<String> {
-        let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+        let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
         let (conversation, position, _) = &self.removed;
         let at = [format!("\"position\": {position},"), format!("\"position\": {position}}}")];
         let mut all = Vec::new();
@@ -148,7 +138,7 @@ impl World {
 /// Waits until all that was accepted is in the views and in the public streams.
 pub async fn published(stack: &Stack) {
     let client = kafka(stack);
-    let pool = PgPool::connect(stack.parts.postgres_url()).await.expect("connects");
+    let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
     let checkpoints = Checkpoints::new(&client, Codec::builtin());
     let deadline = tokio::time::Instant::now() + PATIENCE;
     for journal in topics::JOURNALS {

@@ -151,7 +151,7 @@ impl Stack {
     async fn output(&self, args: &[&str]) -> std::process::Output {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"));
         command.args(args).envs(self.env.iter().cloned()).env_remove("TIDINGS_API_KEY").kill_on_drop(true);
-        command.output().await.expect("runs")
+        tokio::time::timeout(person::PATIENCE * 4, command.output()).await.expect("ends in time").expect("runs")
     }
 
     /// Where processes find the database.

@@ -25,13 +25,10 @@ pub async fn fill(options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> an
     // Not `presence`, which projectors read from its beginning.
     for source in topics::JOURNALS {
         let partitions = topics::partitions(&options.client, source).await?;
-        let mut connection = options.store.pool().acquire().await?;
-        let begun = live(&mut connection, source, usize::try_from(partitions)?).await?;
         ensure!(
-            begun.iter().all(|next| *next == 0),
+            begun(options, source).await? == 0,
             "the views of `{source}` are not empty; `admin rebuild` makes one anew"
         );
-        drop(connection);
         let checkpoints = Checkpoints::new(&options.client, options.codec);
         let fill =
             Fill { options, source, checkpoints: &checkpoints, done: &done, total: &total, filled: &filled, progress };
@@ -40,6 +37,27 @@ pub async fn fill(options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> an
     }
     analyze(options).await?;
     Ok(filled.into_inner())
+}
+
+/// Whether nothing of any journal has been applied.
+///
+/// # Errors
+/// If Kafka or Postgres do not answer.
+pub async fn are_empty(options: &Options) -> anyhow::Result<bool> {
+    for source in topics::JOURNALS {
+        if begun(options, source).await? > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Of how many partitions of `source` something has been applied.
+async fn begun(options: &Options, source: &'static str) -> anyhow::Result<usize> {
+    let partitions = topics::partitions(&options.client, source).await?;
+    let mut connection = options.store.pool().acquire().await?;
+    let live = live(&mut connection, source, usize::try_from(partitions)?).await?;
+    Ok(live.iter().filter(|next| **next > 0).count())
 }
 
 struct Fill<'a> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared::{PartitionError, Shared, is_taken};
 use super::{LOOK, Partition, SWEEP};
-use crate::domain::EventId;
+use crate::domain::{EventId, Timestamp};
 use crate::log::Appending;
 use crate::log::journal::Head;
 use crate::sequencer::aggregate::Aggregate;
@@ -181,11 +181,12 @@ pub async fn take_term<A: Aggregate>(shared: &Shared<A>, partition: i32) -> Resu
                 serde_json::from_str(&committed.metadata).map_err(|_| PartitionError::Metadata(partition))?;
             (offset, metadata.head(), metadata.term + 1)
         }
-        // The first owner ever, or the first after a restore; or what was committed has been lost: it is kept for a time only.
+        // The first owner ever, or the first after a restore; or what was committed has been lost: it is kept for a time only. Its term
+        // must be above those of then, which gateways remember: each was one more than the one before, and none took less than a second.
         None => {
             let published = shared.checkpoints.get(A::JOURNAL, partition).await?;
             let head = published.as_ref().map(Head::from).unwrap_or_default();
-            (shared.commands.ends(partition).await?.low, head, 1)
+            (shared.commands.ends(partition).await?.low, head, Timestamp::now().0 / 1_000)
         }
     };
     commit(shared, partition, offset, &Metadata::new(term, head)).await?;

@@ -315,7 +315,12 @@ impl<A: Aggregate> Partition<A> {
         let mut warmed = Warmed::Loaded;
         while loaded.head.next_offset > self.owner.head().next_offset {
             if self.reports.is_empty() {
+                let before = self.owner.head().next_offset;
                 self.read_hole().await?;
+                // A leader that does not know yet how far it is, or a journal that lost its end.
+                if self.owner.head().next_offset == before {
+                    return Err(PartitionError::ViewAhead { view: loaded.head.next_offset, journal: before });
+                }
             } else {
                 let report = next_report(&mut self.reports).await;
                 if self.report(report).await? == Chain::Mended {

@@ -111,6 +111,16 @@ pub enum PartitionError {
     /// Where the public streams are cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The view has what the journal has not.
+    #[error(
+        "the view has applied offsets up to {view}, and the journal ends at {journal}; if that stays so, see docs/operations.md"
+    )]
+    ViewAhead {
+        /// Next offset of the view.
+        view: i64,
+        /// Of the journal.
+        journal: i64,
+    },
     /// Kafka and Postgres are not of the same restore.
     #[error(
         "the view is of epoch {view} and what was committed of epoch {committed}: Kafka and Postgres are not of the same installation, see docs/operations.md"
