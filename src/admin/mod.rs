@@ -3,4 +3,5 @@
 pub mod dead_letters;
 pub mod dev;
 pub mod rebuild;
+pub mod rotate;
 pub mod tenants;
