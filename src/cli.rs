@@ -144,6 +144,14 @@ pub enum AdminCommand {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Have every data key wrapped by the first of `crypto.master_keys`, while everybody works; see docs/security.md
+    RotateMasterKey {
+        /// Only count
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// List commands that could not be decoded, with reason and place
     DeadLetters(Settings),
     /// Print the defaults of every setting, documented
@@ -185,7 +193,8 @@ impl Settings {
 fn start_log(config: &Config) -> anyhow::Result<()> {
     // These say with every retry what we say once, where it is handled.
     let mut filter = config.log.filter()?;
-    for quiet in ["rdkafka=off", "librdkafka=off", "sqlx_core::pool=off"] {
+    // And this one writes whole frames, which are what people say and their tokens: no level may show them.
+    for quiet in ["rdkafka=off", "librdkafka=off", "sqlx_core::pool=off", "tungstenite=off"] {
         filter = filter.add_directive(quiet.parse()?);
     }
     let builder = tracing_subscriber::fmt()
@@ -263,6 +272,9 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
                 (_, true) => backup::restore_tenants(config, &from).await,
                 _ => backup::restore(config, &from).await,
             }
+        }
+        AdminCommand::RotateMasterKey { check, settings } => {
+            crate::admin::rotate::run(Installation::open(settings.load()?).await?, check).await
         }
         AdminCommand::DeadLetters(settings) => {
             let config = settings.load()?;

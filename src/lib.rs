@@ -20,3 +20,7 @@ pub mod registry;
 pub mod sequencer;
 pub mod sessions;
 pub mod store;
+
+#[cfg(test)]
+#[path = "../tests/fuzz/mod.rs"]
+mod fuzz;

@@ -156,8 +156,11 @@ proptest! {
     }
 
     #[test]
-    fn there_is_an_owner_as_long_as_there_is_a_member(steps in prop::collection::vec((0..6u8, command()), 1..80)) {
-        let mut given = Given::group(ConversationKind::Group, &[1, 2, 3]);
+    fn there_is_an_owner_as_long_as_there_is_a_member(
+        kind in prop::sample::select(&[ConversationKind::Group, ConversationKind::Channel]),
+        steps in prop::collection::vec((0..6u8, command()), 1..80),
+    ) {
+        let mut given = Given::group(kind, &[1, 2, 3]);
         for (actor, command) in steps {
             given.when(actor, command);
             let state = given.state.as_ref().expect("created");
@@ -189,6 +192,18 @@ fn joining_starts_at_the_newest_message_and_sending_moves_the_senders_pointer() 
     let state = given.state.as_ref().expect("created");
     assert_eq!((state.members[&user(0)].read_seq, state.members[&user(1)].read_seq), (2, 2));
     assert!(matches!(given.when(1, Command::Join), Decision::Done(done) if done.duplicate && done.position == 4));
+}
+
+#[test]
+fn a_channel_that_everybody_left_belongs_to_who_joins_it_first() {
+    let mut given = Given::group(ConversationKind::Channel, &[]);
+    given.when(0, Command::Leave);
+    assert_eq!(given.members(), HashSet::new());
+    for n in [1, 2] {
+        given.when(n, Command::Join);
+    }
+    let state = given.state.as_ref().expect("created");
+    assert_eq!((state.members[&user(1)].role, state.members[&user(2)].role), (Role::Owner, Role::Member));
 }
 
 #[test]

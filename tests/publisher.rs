@@ -344,8 +344,8 @@ async fn a_keyring_holds_what_is_in_the_topic_and_follows_it() {
     let keyring = started.expect("read");
     assert!(users.iter().all(|user| keyring.tenant_of(*user) == Some(tenant)) && keyring.users() == 20);
     let new = UserId::generate();
-    let (found, ()) = tokio::join!(keyring.wait_for(new, PATIENCE), put(new, 1));
-    assert_eq!((found, keyring.newest(new).map(|key| key.version())), (Some(tenant), Some(1)));
+    let (found, ()) = tokio::join!(keyring.wait_for(tenant, new, PATIENCE), put(new, 1));
+    assert_eq!((found, keyring.newest(new).map(|key| key.version())), (true, Some(1)));
     assert!(keyring.healthy());
     let partition = partition_of(new.to_string().as_bytes(), PARTITIONS);
     let appending = producer.append(topics::USER_KEYS, partition, format!("{new}/2").as_bytes(), Some(b"damaged"));

@@ -208,6 +208,15 @@ fn every_struct_is_its_schema() {
             partition: 1,
             index: 2,
         }),
+        holds(UserKeyRewrap {
+            command_id: id(1),
+            tenant: id(2),
+            user: id(3),
+            traceparent: trace(),
+            version: 1,
+            master: "m1".into(),
+            wrapped: bytes(),
+        }),
         holds(Session {
             tenant: id(1),
             user: id(2),
@@ -339,6 +348,32 @@ fn hostile_bytes_are_errors() {
     assert!(matches!(codec.decode::<Session>(&claim), Err(DecodeError::WrongType { .. })));
     let huge_array = [&claim[..5], &[0xff; 40]].concat();
     assert!(matches!(codec.decode::<GatewayClaim>(&huge_array), Err(DecodeError::Damaged { .. })));
+}
+
+/// The most memory that this process has had mapped, in kilobytes.
+fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).expect("a peak");
+    peak.trim().trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+#[test]
+fn a_declared_length_is_not_believed() {
+    let codec = Codec::with_ids(&Default::default()).expect("builds");
+    let before = peak_kb();
+    for version in SCHEMAS {
+        codec.learn(version.id + 1_000, version.text).expect("learns");
+        for id in [version.id, version.id + 1_000] {
+            // As a string, as bytes, or as a block of an array: 500,000,000, and nothing after it.
+            let framed = [&[0], &id.to_be_bytes()[..], &[0x80, 0x94, 0xeb, 0xdc, 0x03]].concat();
+            assert!(codec.decode::<Session>(&framed).is_err());
+            assert!(codec.decode::<Delivery>(&framed).is_err());
+            assert!(codec.decode::<JournalRecord>(&framed).is_err());
+            assert!(codec.decode::<Marks>(&framed).is_err());
+        }
+    }
+    let grown = peak_kb() - before;
+    assert!(grown < 300_000, "{grown} kB for a few bytes");
 }
 
 #[derive(serde::Serialize, Default)]

@@ -133,6 +133,41 @@ async fn a_new_master_key_moves_no_id_and_loses_no_key() {
     assert_eq!(open_name(&rotated.name_key(id(2)), id(1), id(2), id(4), &sealed), Ok("Crew".to_owned()));
 }
 
+#[tokio::test]
+async fn the_root_of_names_and_ids_may_stand_beside_the_master_keys() {
+    let old = master(&line("old", 1));
+    let alone = LocalMasterKeys::parse(&line("new", 2)).and_then(|new| new.with_root(&line("old", 1))).expect("parses");
+    assert_eq!(alone.root_fingerprint(), old.root_fingerprint());
+    assert_ne!(alone.root_fingerprint(), master(&line("new", 2)).root_fingerprint());
+    let identities = [old.identity_key(), alone.identity_key()];
+    assert_eq!(user_id(&identities[0], id(1), "ada"), user_id(&identities[1], id(1), "ada"));
+    let sealed = seal_name(&old.name_key(id(2)), id(1), id(2), id(4), "Crew").expect("seals");
+    assert_eq!(open_name(&alone.name_key(id(2)), id(1), id(2), id(4), &sealed), Ok("Crew".to_owned()));
+    // It is no master key.
+    let made = make_key(&old, id(1), id(3), 1).await.expect("made");
+    let unwrapped = rewrap_key(&alone, id(1), id(3), &made).await;
+    assert!(matches!(unwrapped, Err(MasterError::Unknown(id)) if id == "old"));
+    for wrong in ["", "old", &format!("{}\n{}", line("a", 1), line("b", 2))] {
+        let keys = LocalMasterKeys::parse(&line("new", 2)).and_then(|new| new.with_root(wrong));
+        assert_eq!(keys.err(), Some(KeyLineError::Root), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_wrapped_anew_is_the_same_key() {
+    let (old, both) = (master(&line("old", 1)), master(&format!("{}\n{}", line("new", 2), line("old", 1))));
+    let new = master(&line("new", 2));
+    let made = make_key(&old, id(1), id(3), 1).await.expect("made");
+    let fresh = rewrap_key(&both, id(1), id(3), &made).await.expect("wrapped anew");
+    let owner = KeyOwner { tenant: id(1), user: id(3), version: 1 };
+    let before = old.unwrap(&owner, &Wrapped { master: made.master.clone(), bytes: made.wrapped.clone() }).await;
+    let after = new.unwrap(&owner, &Wrapped { master: fresh.master.clone(), bytes: fresh.wrapped.clone() }).await;
+    assert_eq!(before.expect("unwraps").expose(), after.expect("unwraps").expose());
+    assert_eq!(rewrap_key(&both, id(1), id(3), &fresh).await.expect("the same"), fresh);
+    assert!(matches!(rewrap_key(&both, id(1), id(9), &made).await, Err(MasterError::Broken { .. })), "another's");
+    assert!(matches!(rewrap_key(&new, id(1), id(3), &made).await, Err(MasterError::Unknown(_))));
+}
+
 #[test]
 fn a_user_of_one_tenant_is_nobody_in_another() {
     let identity = master(&line("a", 1)).identity_key();

@@ -4,4 +4,5 @@ pub mod backup;
 pub mod dead_letters;
 pub mod dev;
 pub mod rebuild;
+pub mod rotate;
 pub mod tenants;

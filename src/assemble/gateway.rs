@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use super::{Health, Installation};
 use crate::codec::records::Session;
-use crate::crypto::Keyring;
+use crate::crypto::{Keyring, MasterKeys};
 use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
@@ -61,6 +61,19 @@ fn nowhere() -> Failure {
     Failure::unavailable("this gateway has no place at the moment; try again")
 }
 
+/// With another root every user would be somebody new, silently.
+async fn check_root(installation: &Installation, master: &dyn MasterKeys) -> anyhow::Result<()> {
+    let is_ours = installation.store.is_root(&master.root_fingerprint()).await;
+    let is_ours = is_ours
+        .context("cannot look up the root of names and ids; has `tidings admin setup` been run since the upgrade?")?;
+    anyhow::ensure!(
+        is_ours,
+        "the root of names and ids is not the one of this installation: `crypto.root_key`, or if it is not set the last line of \
+         `crypto.master_keys`, must be what it was at the first start; see \"Rotation\" in docs/security.md"
+    );
+    Ok(())
+}
+
 /// Serves until `shutdown`, then drains.
 ///
 /// # Errors
@@ -79,6 +92,7 @@ pub async fn run(
     let (client, codec) = (installation.client.clone(), installation.codec);
     let producer = Producer::new(&client)?;
     let master = installation.master()?;
+    check_root(&installation, &*master).await?;
     let ring = Keyring::start(&client, codec, Arc::clone(&master), after.clone()).await?;
     // The claim is released with it, after everything else.
     let table_ends = CancellationToken::new();

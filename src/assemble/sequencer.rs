@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Health, Installation};
-use crate::crypto::{MasterKeys, make_key};
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::crypto::{MasterError, MasterKeys, make_key, rewrap_key};
+use crate::domain::{ConversationId, Timestamp, UserId, user};
 use crate::log::journal::Head;
 use crate::log::{Checkpoints, Ownership, Producer, Reader, topics};
 use crate::sequencer::aggregate::{Aggregate, Command};
@@ -64,8 +64,21 @@ impl Surroundings<Users> for UserViews {
     }
 
     async fn prepare(&self, exists: bool, command: &mut Command<Users>) -> anyhow::Result<()> {
-        if !exists {
-            command.input.fresh_key = Some(make_key(&*self.1, command.tenant, command.aggregate, 1).await?);
+        let (tenant, user) = (command.tenant, command.aggregate);
+        match &command.input.command {
+            user::Command::Put(_) if !exists => {
+                command.input.fresh_key = Some(make_key(&*self.1, tenant, user, 1).await?);
+            }
+            user::Command::Put(_) => {}
+            user::Command::Rewrap(key) => match rewrap_key(&*self.1, tenant, user, key).await {
+                Ok(fresh) => command.input.fresh_key = Some(fresh),
+                Err(error @ MasterError::Away(_)) => return Err(error.into()),
+                // The command is refused; that it cannot be done must not stop the partition.
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "a data key cannot be wrapped anew");
+                }
+            },
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ pub use schemas::{SCHEMAS, SchemaVersion};
 
 /// Length of what precedes the datum, in bytes.
 const HEADER_BYTES: usize = 5;
+/// No field is taken for longer, whatever length it declares: four times the largest record. Otherwise ten bytes that declare half a
+/// gigabyte are given it.
+const MAX_ALLOCATION_BYTES: usize = 16_777_216;
 
 /// A struct that stands for a schema of `schemas/`.
 pub trait Record: Serialize + DeserializeOwned {
@@ -125,6 +128,8 @@ impl Codec {
     /// # Errors
     /// If a schema does not parse.
     pub fn with_ids(ids: &HashMap<&str, u32>) -> Result<Self, Box<apache_avro::Error>> {
+        // Of the whole process, and only the first time counts.
+        apache_avro::util::max_allocation_bytes(MAX_ALLOCATION_BYTES);
         let mut writers = HashMap::new();
         let mut readers = HashMap::new();
         for version in SCHEMAS {

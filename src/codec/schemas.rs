@@ -35,6 +35,7 @@ macro_rules! schemas {
 pub static SCHEMAS: &[SchemaVersion] = schemas! {
     1 "ConversationCommand" 1 ["conversation-commands"]
     2 "UserCommand" 1 ["user-commands"]
+    17 "UserKeyRewrap" 1 ["user-commands"]
     3 "JournalRecord" 1 ["conversation-journal" "user-journal"]
     4 "ConversationEvent" 1 ["conversation-events"]
     5 "Receipt" 1 ["receipts"]

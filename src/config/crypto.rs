@@ -15,6 +15,9 @@ pub struct Crypto {
     pub master_keys: Secret,
     #[serde(deserialize_with = "optional")]
     pub master_keys_file: Option<PathBuf>,
+    pub root_key: Secret,
+    #[serde(deserialize_with = "optional")]
+    pub root_key_file: Option<PathBuf>,
     pub token_key: Secret,
     #[serde(deserialize_with = "optional")]
     pub token_key_file: Option<PathBuf>,
@@ -27,7 +30,7 @@ pub struct Crypto {
 }
 
 impl Crypto {
-    /// What wraps data keys.
+    /// What wraps data keys, and is the root of names and ids.
     ///
     /// # Errors
     /// When none is set, or one is malformed.
@@ -36,12 +39,16 @@ impl Crypto {
         // In the environment lines are hard to write, so any space or comma separates.
         let lines: Vec<_> =
             keys.split(|c: char| c.is_whitespace() || c == ',').filter(|entry| !entry.is_empty()).collect();
-        LocalMasterKeys::parse(&lines.join("\n")).map_err(|error| {
+        let keys = LocalMasterKeys::parse(&lines.join("\n")).map_err(|error| {
             let how = "not set: set TIDINGS_CRYPTO__MASTER_KEYS_FILE to a file with a line id:base64 of 32 random bytes \
                        (`echo \"k1:$(openssl rand -base64 32)\"` makes one)";
             let reason = if error == KeyLineError::None { how.to_owned() } else { error.to_string() };
             ConfigError::new(format!("crypto.master_keys: {reason}"))
-        })
+        })?;
+        if !self.root_key.is_set() {
+            return Ok(keys);
+        }
+        keys.with_root(self.root_key.expose()).map_err(|error| ConfigError::new(format!("crypto.root_key: {error}")))
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {

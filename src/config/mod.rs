@@ -42,11 +42,12 @@ use problems::Problems;
 pub const DEFAULTS: &str = include_str!("../../config/tidings.default.toml");
 
 /// The names of the settings that are secrets. Each may also be given as a file, by the same name with `_file`.
-pub const SECRETS: [&str; 6] = [
+pub const SECRETS: [&str; 7] = [
     "kafka.sasl_password",
     "postgres.url",
     "registry.password",
     "crypto.master_keys",
+    "crypto.root_key",
     "crypto.token_key",
     "backup.s3_secret_key",
 ];
@@ -103,6 +104,7 @@ impl Config {
             ("postgres.url", &mut postgres.url, &postgres.url_file),
             ("registry.password", &mut registry.password, &registry.password_file),
             ("crypto.master_keys", &mut crypto.master_keys, &crypto.master_keys_file),
+            ("crypto.root_key", &mut crypto.root_key, &crypto.root_key_file),
             ("crypto.token_key", &mut crypto.token_key, &crypto.token_key_file),
             ("backup.s3_secret_key", &mut backup.s3_secret_key, &backup.s3_secret_key_file),
         ] {

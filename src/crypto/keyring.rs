@@ -4,6 +4,7 @@
 //! does not unwrap shows when the process starts, not when somebody reads, and 32 bytes are less than the wrapped 60.
 //! A user takes about 100 bytes (80 and the map's spare room). A cipher (560 bytes, 0.18 µs) is made when a key is asked for.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,21 +150,22 @@ impl Keyring {
         self.shared.users.get(&user).map(|keys| keys.tenant)
     }
 
-    /// Waits at most `timeout` until `user` is here: its registration reaches this process a moment after it was accepted.
-    pub async fn wait_for(&self, user: UserId, timeout: Duration) -> Option<TenantId> {
+    /// Whether `user` of `tenant` is here. Waits at most `timeout` for it: its registration reaches this process a moment after it was
+    /// accepted. One of another tenant is waited for as well, so that the time tells nobody which ids are taken there.
+    pub async fn wait_for(&self, tenant: TenantId, user: UserId, timeout: Duration) -> bool {
         let found = async {
             loop {
                 // Listens first, so that what comes between the look and the wait is not missed.
                 let changed = self.shared.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if let Some(tenant) = self.tenant_of(user) {
-                    return tenant;
+                if self.tenant_of(user) == Some(tenant) {
+                    return;
                 }
                 changed.await;
             }
         };
-        tokio::time::timeout(timeout, found).await.ok()
+        tokio::time::timeout(timeout, found).await.is_ok()
     }
 
     /// False once a partition could not be read on: what is here grows old, so the process must not say that it is ready.
@@ -179,10 +181,13 @@ impl Keyring {
     async fn load(&self, reader: &Reader, partition: i32) -> Result<Records, KeyringError> {
         let low = reader.ends(partition).await?.low;
         let mut records = reader.read(partition, low).await?;
+        let mut superseded = Superseded::default();
         while !records.at_end() {
-            self.take(&mut records).await?;
+            for record in records.next(BATCH_RECORDS).await? {
+                superseded.note(&record, self.apply(&record).await)?;
+            }
         }
-        Ok(records)
+        superseded.left().map_or(Ok(records), Err)
     }
 
     /// Reads on for ever; returns why not.
@@ -250,6 +255,31 @@ impl Keyring {
     }
 }
 
+/// Keys that no master key here unwraps, while the topic is read for the first time. Until it is compacted it holds them beside those that
+/// were wrapped anew later, and their master key may be gone by then.
+#[derive(Default)]
+struct Superseded(HashMap<(UserId, u32), KeyringError>);
+
+impl Superseded {
+    /// What came of `record`.
+    fn note(&mut self, record: &Fetched, applied: Result<(), KeyringError>) -> Result<(), KeyringError> {
+        let name = record.key.as_deref().and_then(parse_key);
+        match (applied, name) {
+            (Err(unknown @ KeyringError::Wrapped { source: MasterError::Unknown(_), .. }), Some(name)) => {
+                self.0.insert(name, unknown);
+            }
+            (Ok(()), Some(name)) => drop(self.0.remove(&name)),
+            (applied, _) => return applied,
+        }
+        Ok(())
+    }
+
+    /// One that nothing came after.
+    fn left(self) -> Option<KeyringError> {
+        self.0.into_values().next()
+    }
+}
+
 impl Keys {
     fn insert(&mut self, version: u32, key: KeyBytes) {
         if version == self.newest.0 {
@@ -281,92 +311,12 @@ impl Keys {
     }
 }
 
-/// `usr_…/version`.
-fn parse_key(key: &[u8]) -> Option<(UserId, u32)> {
+/// The user and the version in the key of a record of `user-keys`: `usr_…/version`.
+pub fn parse_key(key: &[u8]) -> Option<(UserId, u32)> {
     let (user, version) = std::str::from_utf8(key).ok()?.split_once('/')?;
     Some((user.parse().ok()?, version.parse().ok()?))
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::crypto::{LocalMasterKeys, generate_line, make_key};
-    use crate::domain::Timestamp;
-
-    fn keyring() -> Keyring {
-        let line = generate_line("a").expect("random");
-        let master = LocalMasterKeys::parse(&line).expect("parses");
-        Keyring::empty(Codec::builtin(), Arc::new(master))
-    }
-
-    async fn record(keyring: &Keyring, tenant: TenantId, user: UserId, version: u32) -> Fetched {
-        let key = make_key(&*keyring.shared.master, tenant, user, version).await.expect("made");
-        let record = UserKey {
-            tenant,
-            user,
-            version: key.version,
-            master: key.master,
-            wrapped: key.wrapped,
-            created_at: Timestamp(1),
-            epoch: 0,
-            partition: 0,
-            index: 1,
-        };
-        let value = Codec::builtin().encode(&record).expect("encodes");
-        fetched(format!("{user}/{version}"), Some(value))
-    }
-
-    fn fetched(key: String, value: Option<Bytes>) -> Fetched {
-        Fetched { partition: 0, offset: 7, timestamp: Timestamp(1), key: Some(key.into()), value }
-    }
-
-    fn versions(keyring: &Keyring, user: UserId) -> Vec<u32> {
-        (0..9).filter(|version| keyring.get(user, *version).is_some()).collect()
-    }
-
-    #[tokio::test]
-    async fn keys_come_in_any_order_and_tombstones_take_them_away() {
-        let (keyring, tenant, user) = (keyring(), TenantId::generate(), UserId::generate());
-        assert_eq!(keyring.tenant_of(user), None);
-        for version in [2, 1, 3, 2] {
-            keyring.apply(&record(&keyring, tenant, user, version).await).await.expect("applied");
-        }
-        assert_eq!(keyring.tenant_of(user), Some(tenant));
-        assert_eq!((versions(&keyring, user), keyring.newest(user).map(|k| k.version())), (vec![1, 2, 3], Some(3)));
-        for (version, left, newest) in [(3, vec![1, 2], Some(2)), (1, vec![2], Some(2)), (9, vec![2], Some(2))] {
-            keyring.apply(&fetched(format!("{user}/{version}"), None)).await.expect("applied");
-            assert_eq!((versions(&keyring, user), keyring.newest(user).map(|k| k.version())), (left, newest));
-        }
-        keyring.apply(&fetched(format!("{user}/2"), None)).await.expect("applied");
-        assert_eq!((keyring.tenant_of(user), keyring.users()), (None, 0));
-    }
-
-    #[tokio::test]
-    async fn what_is_not_a_key_stops_the_reading() {
-        let (keyring, tenant, user) = (keyring(), TenantId::generate(), UserId::generate());
-        let good = record(&keyring, tenant, user, 1).await;
-        let other = fetched(format!("{user}/2"), good.value.clone());
-        assert!(matches!(keyring.apply(&other).await, Err(KeyringError::WrongKey { offset: 7, .. })));
-        let damaged = fetched(format!("{user}/1"), good.value.as_ref().map(|value| value.slice(..20)));
-        assert!(matches!(keyring.apply(&damaged).await, Err(KeyringError::Undecodable { .. })));
-        let elsewhere = self::keyring();
-        assert!(matches!(elsewhere.apply(&good).await, Err(KeyringError::Wrapped { .. })));
-        assert_eq!((keyring.users(), elsewhere.users()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_a_user_is_woken() {
-        let (keyring, tenant, user) = (keyring(), TenantId::generate(), UserId::generate());
-        assert_eq!(keyring.wait_for(user, Duration::from_millis(1)).await, None);
-        let coming = record(&keyring, tenant, user, 1).await;
-        let waiting = keyring.wait_for(user, Duration::from_secs(60));
-        let applying = async {
-            tokio::task::yield_now().await;
-            keyring.apply(&coming).await.expect("applied");
-            keyring.shared.changed.notify_waiters();
-        };
-        assert_eq!(tokio::join!(waiting, applying).0, Some(tenant));
-    }
-}
+#[path = "keyring_tests.rs"]
+mod tests;

@@ -34,11 +34,17 @@ pub trait MasterKeys: fmt::Debug + Send + Sync {
     /// See [`MasterError`].
     async fn unwrap(&self, owner: &KeyOwner, wrapped: &Wrapped) -> Result<KeyBytes, MasterError>;
 
+    /// The id of the master key that wraps.
+    fn newest(&self) -> &str;
+
     /// The key of the name of `conversation`. The same for ever.
     fn name_key(&self, conversation: ConversationId) -> NameKey;
 
     /// The key under which the ids of users are derived. The same for ever.
     fn identity_key(&self) -> IdentityKey;
+
+    /// Tells one root of names and ids from another, and nothing of the root.
+    fn root_fingerprint(&self) -> [u8; KEY_BYTES];
 }
 
 /// Why a data key cannot be wrapped or unwrapped.
@@ -80,6 +86,9 @@ pub enum KeyLineError {
     /// Two lines have one id.
     #[error("line {0} of the master keys has the id of a line before it")]
     Twice(usize),
+    /// The root of names and ids is of another form.
+    #[error("it is not one line `id:base64 of 32 bytes`, as the line of the master key that was the last")]
+    Root,
 }
 
 struct Master {
@@ -91,7 +100,7 @@ struct Master {
 pub struct LocalMasterKeys {
     /// Newest first.
     masters: Vec<Master>,
-    /// Of the oldest.
+    /// Of names and ids: the oldest, unless there is one for this alone.
     root: hkdf::Prk,
 }
 
@@ -99,7 +108,8 @@ impl LocalMasterKeys {
     /// From lines `id:base64(32 bytes)`, the newest first; empty lines and those that begin with `#` are passed over.
     ///
     /// The first line wraps; all unwrap. The **last** line, the oldest key, is also the root of the names of conversations and of the
-    /// ids of users: a new key goes above it, and the last line is never taken away, else every user would get a new id.
+    /// ids of users, which never changes: another root gives every user a new id. Before that line is taken away it must be given to
+    /// [`LocalMasterKeys::with_root`].
     ///
     /// # Errors
     /// See [`KeyLineError`].
@@ -115,7 +125,7 @@ impl LocalMasterKeys {
             if !ids.insert(id) {
                 return Err(KeyLineError::Twice(number));
             }
-            let root = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key.expose());
+            let root = root(&key);
             let wrapping = cipher(&expand(&root, &[b"wrap"]));
             masters.push(Master { id: id.to_owned(), wrapping });
             oldest = Some(root);
@@ -123,6 +133,25 @@ impl LocalMasterKeys {
         let root = oldest.ok_or(KeyLineError::None)?;
         Ok(Self { masters, root })
     }
+
+    /// The ids of the master keys, the newest first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.masters.iter().map(|master| master.id.as_str())
+    }
+
+    /// With the key of `line` as the root of names and ids, whatever the master keys are. It wraps nothing.
+    ///
+    /// # Errors
+    /// See [`KeyLineError`].
+    pub fn with_root(mut self, line: &str) -> Result<Self, KeyLineError> {
+        let (_, key) = parse_line(line.trim()).ok_or(KeyLineError::Root)?;
+        self.root = root(&key);
+        Ok(self)
+    }
+}
+
+fn root(key: &KeyBytes) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key.expose())
 }
 
 fn parse_line(line: &str) -> Option<(&str, KeyBytes)> {
@@ -177,12 +206,20 @@ impl MasterKeys for LocalMasterKeys {
         key.map(KeyBytes::new).ok_or_else(|| MasterError::Broken { owner: *owner, master: master.id.clone() })
     }
 
+    fn newest(&self) -> &str {
+        self.masters.first().map_or("", |master| &master.id)
+    }
+
     fn name_key(&self, conversation: ConversationId) -> NameKey {
         NameKey::new(&expand(&self.root, &[b"names", conversation.as_bytes()]))
     }
 
     fn identity_key(&self) -> IdentityKey {
         IdentityKey::new(&expand(&self.root, &[b"identity"]))
+    }
+
+    fn root_fingerprint(&self) -> [u8; KEY_BYTES] {
+        *expand(&self.root, &[b"fingerprint"]).expose()
     }
 }
 

@@ -10,11 +10,11 @@ mod names;
 mod seal;
 mod wrap;
 
-pub use keyring::{Keyring, KeyringError};
+pub use keyring::{Keyring, KeyringError, parse_key};
 pub use master::{KeyLineError, LocalMasterKeys, MasterError, MasterKeys, generate_line};
 pub use names::{IdentityKey, NameKey, open_name, seal_name, user_id};
 pub use seal::{Aad, DataKey, Field, OpenError, SealError, key_version, open, seal};
-pub use wrap::{KeyOwner, Wrapped, make_key};
+pub use wrap::{KeyOwner, Wrapped, make_key, rewrap_key};
 
 use std::fmt;
 

@@ -54,3 +54,25 @@ pub async fn make_key(
     // Nobody makes two billion keys for one user.
     Ok(WrappedKey { version: version.cast_signed(), master: wrapped.master, wrapped: wrapped.bytes })
 }
+
+/// The same data key of `user`, wrapped by the newest master key: `key` as it is, if that wraps it already. Only the owner of the user's
+/// partition wraps keys anew.
+///
+/// # Errors
+/// See [`MasterError`].
+pub async fn rewrap_key(
+    master: &dyn MasterKeys,
+    tenant: TenantId,
+    user: UserId,
+    key: &WrappedKey,
+) -> Result<WrappedKey, MasterError> {
+    // A version below 1 is nobody's, and does not unwrap.
+    let owner = KeyOwner { tenant, user, version: key.version.cast_unsigned() };
+    let wrapped = Wrapped { master: key.master.clone(), bytes: key.wrapped.clone() };
+    let bytes = master.unwrap(&owner, &wrapped).await?;
+    if key.master == master.newest() {
+        return Ok(key.clone());
+    }
+    let wrapped = master.wrap(&owner, &bytes).await?;
+    Ok(WrappedKey { version: key.version, master: wrapped.master, wrapped: wrapped.bytes })
+}

@@ -156,16 +156,13 @@ impl Keyring for FakeKeys {
         self.users.get(&user).map(|tenant| *tenant)
     }
 
-    async fn wait_for(&self, user: UserId, timeout: Duration) -> Option<TenantId> {
+    async fn wait_for(&self, tenant: TenantId, user: UserId, timeout: Duration) -> bool {
         let found = async {
-            loop {
-                if let Some(tenant) = self.tenant_of(user) {
-                    return tenant;
-                }
+            while self.tenant_of(user) != Some(tenant) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(timeout, found).await.ok()
+        tokio::time::timeout(timeout, found).await.is_ok()
     }
 
     fn user_id(&self, tenant: TenantId, external_id: &str) -> UserId {

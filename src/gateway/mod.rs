@@ -17,7 +17,7 @@ pub mod deliveries;
 pub mod edge;
 pub mod failure;
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 pub mod frames;
 pub mod http;
 pub mod hub;

@@ -241,8 +241,9 @@ pub enum OpenError {
 pub trait Keyring: Send + Sync {
     /// The tenant of `user`; none if there is no such user here (yet).
     fn tenant_of(&self, user: UserId) -> Option<TenantId>;
-    /// The same, but waits at most `timeout` for one just registered.
-    async fn wait_for(&self, user: UserId, timeout: Duration) -> Option<TenantId>;
+    /// Whether `user` of `tenant` is here; waits at most `timeout` for one just registered, and as long for one of another tenant: the
+    /// time tells nobody which ids are taken there.
+    async fn wait_for(&self, tenant: TenantId, user: UserId, timeout: Duration) -> bool;
     /// The user whom `tenant` calls `external_id`.
     fn user_id(&self, tenant: TenantId, external_id: &str) -> UserId;
     /// Seals a message's text under the newest key of `author`. None: there is no key here.

@@ -80,6 +80,8 @@ async fn catch_up(edge: Arc<Edge>, socket: Arc<Socket>, session: Session, regist
     };
     match caught {
         Some(Ok(caught)) => tell(&edge, &socket, caught).await,
+        // Only told that it is over: no reason to worry anybody.
+        Some(Err(_)) if socket.outbox.closing().is_some() => {}
         Some(Err(failure)) => {
             tracing::warn!(%failure, session = %session.session, "a session cannot catch up and is closed");
             socket.outbox.close(Closing::Draining);

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
-use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey};
-use crate::codec::{Codec, DecodeError, EncodeError};
+use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey, UserKeyRewrap};
+use crate::codec::{Codec, DecodeError, EncodeError, Record};
 use crate::domain::decision::{Decision, Recorded};
-use crate::domain::user::{self, Event, Input, Profile, User, WrappedKey};
+use crate::domain::user::{self, Event, Input, User, WrappedKey};
 use crate::domain::{TenantId, Timestamp, UserId};
 use crate::log::{Fetched, topics};
 
@@ -25,6 +25,9 @@ impl Aggregate for Users {
 
     fn command(codec: &Codec, fetched: &Fetched) -> Result<Command<Self>, String> {
         let value = fetched.value.as_deref().ok_or("the record has no value")?;
+        if codec.name_of(value).is_ok_and(|name| name == UserKeyRewrap::NAME) {
+            return rewrap(codec, fetched, value);
+        }
         let mut record: UserCommand = codec.decode(value).map_err(|error| error.to_string())?;
         let (id, tenant, user) = (record.command_id, record.tenant, record.user);
         let (reply_to, traceparent) = (record.reply_to.take(), record.traceparent.take());
@@ -69,6 +72,9 @@ impl Aggregate for Users {
         recorded: &Recorded<Event>,
     ) -> Result<Vec<StreamRecord>, EncodeError> {
         let user = stamp.aggregate;
+        if let Event::Rewrapped(key) = &recorded.event {
+            return Ok(vec![key_record(codec, stamp, recorded.at, key)?]);
+        }
         let mut event = UserEvent {
             event_id: stamp.event_id,
             r#type: recorded.event.name().to_owned(),
@@ -92,15 +98,13 @@ impl Aggregate for Users {
                 key = Some(fresh);
             }
             Event::Updated(profile) => event.user_updated = Some(profile.clone()),
+            Event::Rewrapped(_) => {}
         }
         let value = Some(codec.encode(&event)?);
         let key_of_event = format!("{user}/{}", recorded.position);
         let mut records = vec![StreamRecord { stream: topics::USER_EVENTS.to_owned(), key: key_of_event, value }];
         if let Some(key) = key {
-            let record = user_key(stamp, recorded.at, key);
-            let value = Some(codec.encode(&record)?);
-            let key = format!("{user}/{}", record.version);
-            records.push(StreamRecord { stream: topics::USER_KEYS.to_owned(), key, value });
+            records.push(key_record(codec, stamp, recorded.at, key)?);
         }
         Ok(records)
     }
@@ -108,10 +112,9 @@ impl Aggregate for Users {
     fn recorded(codec: &Codec, record: &JournalRecord) -> Result<Option<Recorded<Event>>, DecodeError> {
         let value_of =
             |stream: &str| record.records.iter().find(|r| r.stream == stream).and_then(|r| r.value.as_deref());
-        let Some(value) = value_of(topics::USER_EVENTS) else { return Ok(None) };
-        let event: UserEvent = codec.decode(value)?;
+        let event = value_of(topics::USER_EVENTS).map(|value| codec.decode::<UserEvent>(value)).transpose()?;
         let key = value_of(topics::USER_KEYS).map(|value| codec.decode::<UserKey>(value)).transpose()?;
-        Ok(event_of(event.user_registered, event.user_updated, key).map(|event| Recorded {
+        Ok(event_of(event, key).map(|event| Recorded {
             actor: record.actor,
             at: record.at,
             position: record.position,
@@ -144,8 +147,28 @@ impl Aggregate for Users {
     fn recall(_: &mut User, _: User) {}
 }
 
-fn user_key(stamp: &Stamp<UserId>, created_at: Timestamp, key: &WrappedKey) -> UserKey {
-    UserKey {
+fn rewrap(codec: &Codec, fetched: &Fetched, value: &[u8]) -> Result<Command<Users>, String> {
+    let mut record: UserKeyRewrap = codec.decode(value).map_err(|error| error.to_string())?;
+    Ok(Command {
+        offset: fetched.offset,
+        at: fetched.timestamp,
+        id: record.command_id,
+        tenant: record.tenant,
+        aggregate: record.user,
+        actor: record.user,
+        reply_to: None,
+        traceparent: record.traceparent.take(),
+        input: record.into_input(fetched.timestamp),
+    })
+}
+
+fn key_record(
+    codec: &Codec,
+    stamp: &Stamp<UserId>,
+    created_at: Timestamp,
+    key: &WrappedKey,
+) -> Result<StreamRecord, EncodeError> {
+    let record = UserKey {
         tenant: stamp.tenant,
         user: stamp.aggregate,
         version: key.version,
@@ -155,15 +178,16 @@ fn user_key(stamp: &Stamp<UserId>, created_at: Timestamp, key: &WrappedKey) -> U
         epoch: stamp.epoch,
         partition: stamp.partition,
         index: stamp.index,
-    }
+    };
+    let (stream, name) = (topics::USER_KEYS.to_owned(), format!("{}/{}", stamp.aggregate, key.version));
+    Ok(StreamRecord { stream, key: name, value: Some(codec.encode(&record)?) })
 }
 
-fn event_of(registered: Option<Profile>, updated: Option<Profile>, key: Option<UserKey>) -> Option<Event> {
-    match (registered, updated, key) {
-        (Some(profile), _, Some(key)) => {
-            let key = WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped };
-            Some(Event::Registered { profile, key })
-        }
+fn event_of(event: Option<UserEvent>, key: Option<UserKey>) -> Option<Event> {
+    let key = key.map(|key| WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped });
+    let Some(event) = event else { return key.map(Event::Rewrapped) };
+    match (event.user_registered, event.user_updated, key) {
+        (Some(profile), _, Some(key)) => Some(Event::Registered { profile, key }),
         (None, Some(profile), _) => Some(Event::Updated(profile)),
         _ => None,
     }

@@ -39,6 +39,20 @@ impl Store {
         if done.rows_affected() == 0 { Err(StoreError::KeyTaken) } else { Ok(()) }
     }
 
+    /// Whether the root of names and ids with this fingerprint is the one of this installation. The first that is asked about is.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn is_root(&self, fingerprint: &[u8]) -> Result<bool, StoreError> {
+        sqlx::query("INSERT INTO root (fingerprint) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(fingerprint)
+            .execute(&self.pool)
+            .await?;
+        let is =
+            sqlx::query_scalar("SELECT fingerprint = $1 FROM root").bind(fingerprint).fetch_one(&self.pool).await?;
+        Ok(is)
+    }
+
     /// Whose key has this SHA-256, and what it may.
     ///
     /// # Errors

@@ -210,6 +210,18 @@ impl Stack {
         self.send(self.client.post(url).bearer_auth(&account.token).json(&data)).await
     }
 
+    /// A request of the tenant's backend: status and body.
+    pub async fn post_as_backend(&self, path: &str, data: Value) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.address);
+        self.send(self.client.post(url).bearer_auth(&self.key).json(&data)).await
+    }
+
+    /// What its processes are given, by the name of the variable.
+    pub fn setting(&self, name: &str) -> &str {
+        let found = self.env.iter().find(|(other, _)| other == name);
+        &found.expect("is set").1
+    }
+
     /// A read over HTTP: status and body.
     pub async fn get(&self, path: &str, token: &str) -> (u16, Value) {
         self.send(self.client.get(format!("http://{}{path}", self.address)).bearer_auth(token)).await

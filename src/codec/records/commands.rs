@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{self, Command, CreateConversation, MarkRead, SendMessage, Users};
-use crate::domain::user::{self, Profile};
+use crate::domain::user::{self, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
 /// Where a reply goes.
@@ -162,6 +162,34 @@ impl UserCommand {
             (unknown, _) => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })
+    }
+}
+
+/// Asks a user's owner to wrap a data key anew. Not a part of [`UserCommand`]: an owner that does not know it takes all others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserKeyRewrap {
+    /// Made by whoever asks.
+    pub command_id: CommandId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The key of the record.
+    pub user: UserId,
+    /// W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// Which of the user's data keys.
+    pub version: i32,
+    /// Which master key wraps it now.
+    pub master: String,
+    /// As it stands in `user-keys`.
+    pub wrapped: Bytes,
+}
+
+impl UserKeyRewrap {
+    /// What `decide` takes, with the broker's append time. The caller adds the key as it is wrapped anew.
+    pub fn into_input(self, at: Timestamp) -> user::Input {
+        let key = WrappedKey { version: self.version, master: self.master, wrapped: self.wrapped };
+        user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command: user::Command::Rewrap(key) }
     }
 }
 

@@ -6,7 +6,7 @@ mod events;
 mod journal;
 mod sessions;
 
-pub use commands::{ConversationCommand, DeadLetter, ReplyTo, UserCommand};
+pub use commands::{ConversationCommand, DeadLetter, ReplyTo, UserCommand, UserKeyRewrap};
 pub use deliveries::{Delivery, Mark, Marks, Notification, Reply, Signal};
 pub use events::{Body, ConversationEvent, Receipt, UserEvent, UserKey};
 pub use journal::{Checkpoint, JournalRecord, REJECTED, StreamRecord};
@@ -17,4 +17,4 @@ macro_rules! record {
 }
 
 record!(ConversationCommand, UserCommand, JournalRecord, ConversationEvent, Receipt, UserEvent, UserKey, Session);
-record!(GatewayClaim, Presence, Delivery, Marks, Notification, Signal, DeadLetter, Checkpoint);
+record!(GatewayClaim, Presence, Delivery, Marks, Notification, Signal, DeadLetter, Checkpoint, UserKeyRewrap);

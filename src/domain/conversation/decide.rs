@@ -141,8 +141,9 @@ fn join(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outco
     if conversation.members.len() + users.len() > MAX_MEMBERS {
         return Err(Rejection::new(ErrorCode::TooLarge, format!("a conversation has at most {MAX_MEMBERS} members")));
     }
-    let event =
-        MemberJoined { users, role: Role::Member, first_slot: conversation.next_slot, read_seq: conversation.last_seq };
+    // A channel that everybody has left can be joined, and must not stay without an owner for ever.
+    let role = if conversation.members.is_empty() { Role::Owner } else { Role::Member };
+    let event = MemberJoined { users, role, first_slot: conversation.next_slot, read_seq: conversation.last_seq };
     next(conversation, input, Event::Joined(event))
 }
 

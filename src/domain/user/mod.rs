@@ -57,7 +57,7 @@ pub struct Input {
     pub user: UserId,
     /// When the broker appended the command.
     pub at: Timestamp,
-    /// Made by the user's owner before it decides, as chance is not for `decide`.
+    /// Made, or wrapped anew, by the user's owner before it decides, as chance is not for `decide`.
     pub fresh_key: Option<WrappedKey>,
     /// What is asked.
     pub command: Command,
@@ -68,6 +68,8 @@ pub struct Input {
 pub enum Command {
     /// Create or update.
     Put(Profile),
+    /// Wrap this data key of the user's under the newest master key.
+    Rewrap(WrappedKey),
 }
 
 /// What happened.
@@ -82,6 +84,8 @@ pub enum Event {
     },
     /// The whole new profile.
     Updated(Profile),
+    /// The same data key, wrapped by another master key. Not of the user's timeline, and nobody's business but the keyrings'.
+    Rewrapped(WrappedKey),
 }
 
 impl Event {
@@ -90,6 +94,7 @@ impl Event {
         match self {
             Self::Registered { .. } => "user.registered",
             Self::Updated(_) => "user.updated",
+            Self::Rewrapped(_) => "user.key_rewrapped",
         }
     }
 }
@@ -101,7 +106,10 @@ pub type Decision = decision::Decision<Event>;
 
 /// Decides `input` on `state` (none: no such user). Deterministic; no clock, no chance.
 pub fn decide(state: Option<&User>, input: &Input) -> Decision {
-    let Command::Put(profile) = &input.command;
+    let profile = match &input.command {
+        Command::Put(profile) => profile,
+        Command::Rewrap(key) => return decide_rewrap(state, input, key),
+    };
     if let Err(rejection) = check(profile) {
         return Decision::Reject(rejection);
     }
@@ -111,14 +119,32 @@ pub fn decide(state: Option<&User>, input: &Input) -> Decision {
             Some(key) => record(input.at, 1, Event::Registered { profile: profile.clone(), key: key.clone() }),
             None => Decision::Reject(Rejection::new(ErrorCode::Internal, "no data key was made for the new user")),
         },
-        Some(user) if user.tenant != input.tenant => {
-            Decision::Reject(Rejection::new(ErrorCode::NotFound, "there is no such user"))
-        }
+        Some(user) if user.tenant != input.tenant => Decision::Reject(not_found()),
         Some(user) if user.profile == *profile => {
             Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true })
         }
         Some(user) => record(input.at.max(user.last_at), user.last_position + 1, Event::Updated(profile.clone())),
     }
+}
+
+fn not_found() -> Rejection {
+    Rejection::new(ErrorCode::NotFound, "there is no such user")
+}
+
+/// Only for a user who is there: the key of one who is not any more must not come back with it.
+fn decide_rewrap(state: Option<&User>, input: &Input, key: &WrappedKey) -> Decision {
+    let Some(user) = state.filter(|user| user.tenant == input.tenant) else { return Decision::Reject(not_found()) };
+    let Some(fresh) = input.fresh_key.as_ref().filter(|fresh| fresh.version == key.version) else {
+        return Decision::Reject(Rejection::new(
+            ErrorCode::Conflict,
+            "the data key does not unwrap under any master key here",
+        ));
+    };
+    if fresh.master == key.master {
+        return Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true });
+    }
+    let (at, event) = (input.at.max(user.last_at), Event::Rewrapped(fresh.clone()));
+    Decision::Record(Recorded { actor: input.user, at, position: 0, event })
 }
 
 fn check(profile: &Profile) -> Result<(), Rejection> {
@@ -141,7 +167,7 @@ fn check(profile: &Profile) -> Result<(), Rejection> {
 
 /// Applies what `decide` recorded.
 pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
-    let (Event::Registered { profile, .. } | Event::Updated(profile)) = &recorded.event;
+    let (Event::Registered { profile, .. } | Event::Updated(profile)) = &recorded.event else { return };
     *state = Some(User { tenant, profile: profile.clone(), last_position: recorded.position, last_at: recorded.at });
 }
 
@@ -177,11 +203,37 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_wrapped_anew_for_a_user_who_is_there_and_only_once() {
+        let old = WrappedKey { version: 1, master: "old".into(), wrapped: Bytes::from_static(b"o") };
+        let fresh = WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"k") };
+        let rewrap = |key: &WrappedKey| Input { command: Command::Rewrap(key.clone()), ..input("Ada") };
+        let code = |decision| match decision {
+            Decision::Reject(rejection) => Some(rejection.code),
+            _ => None,
+        };
+        assert_eq!(code(decide(None, &rewrap(&old))), Some(ErrorCode::NotFound), "it would bring a lost key back");
+        let mut state = None;
+        if let Decision::Record(recorded) = decide(None, &input("Ada")) {
+            evolve(&mut state, input("Ada").tenant, &recorded);
+        }
+        let Decision::Record(recorded) = decide(state.as_ref(), &rewrap(&old)) else { panic!("not recorded") };
+        assert_eq!((recorded.position, &recorded.event), (0, &Event::Rewrapped(fresh.clone())));
+        let before = state.clone();
+        evolve(&mut state, input("Ada").tenant, &recorded);
+        assert_eq!(state, before);
+        assert!(matches!(decide(state.as_ref(), &rewrap(&fresh)), Decision::Done(done) if done.duplicate));
+        for strange in [Input { fresh_key: None, ..rewrap(&old) }, rewrap(&WrappedKey { version: 2, ..old.clone() })] {
+            assert_eq!(code(decide(state.as_ref(), &strange)), Some(ErrorCode::Conflict));
+        }
+        let elsewhere = Input { tenant: TenantId::from_bytes([9; 16]), ..rewrap(&old) };
+        assert_eq!(code(decide(state.as_ref(), &elsewhere)), Some(ErrorCode::NotFound));
+    }
+
+    #[test]
     fn what_postgres_cannot_keep_is_refused() {
         let by_name = input("A\0da");
         let mut by_id = input("Ada");
-        let Command::Put(profile) = &mut by_id.command;
-        profile.external_id = "\0".into();
+        by_id.command = Command::Put(Profile { external_id: "\0".into(), name: None });
         for input in [by_name, by_id] {
             let decision = decide(None, &input);
             assert!(matches!(&decision, Decision::Reject(r) if r.code == ErrorCode::BadRequest), "{decision:?}");

@@ -39,8 +39,8 @@ impl Keyring for Keys {
         self.keyring.tenant_of(user)
     }
 
-    async fn wait_for(&self, user: UserId, timeout: Duration) -> Option<TenantId> {
-        self.keyring.wait_for(user, timeout).await
+    async fn wait_for(&self, tenant: TenantId, user: UserId, timeout: Duration) -> bool {
+        self.keyring.wait_for(tenant, user, timeout).await
     }
 
     fn user_id(&self, tenant: TenantId, external_id: &str) -> UserId {

@@ -3,7 +3,7 @@
 mod catching_up;
 mod keys;
 mod presences;
-mod views;
+pub(crate) mod views;
 
 pub use catching_up::{CatchingUp, Resender};
 pub use keys::Keys;

@@ -123,7 +123,7 @@ fn page_size(texts: impl Iterator<Item = usize>, limit: usize) -> usize {
 }
 
 /// `milliseconds.conversation`
-fn parse_cursor(text: &str) -> Result<InboxCursor, ReadError> {
+pub(crate) fn parse_cursor(text: &str) -> Result<InboxCursor, ReadError> {
     let parsed = text.split_once('.').and_then(|(at, conversation)| {
         Some(InboxCursor { last_at: Timestamp(at.parse().ok()?), conversation: conversation.parse().ok()? })
     });

@@ -81,7 +81,7 @@ impl From<TokenRefused> for Failure {
 }
 
 impl Auth {
-    pub(super) fn new(tokens: Arc<dyn Tokens>, reads: Arc<dyn Reads>) -> Self {
+    pub(crate) fn new(tokens: Arc<dyn Tokens>, reads: Arc<dyn Reads>) -> Self {
         Self { tokens, reads, found: Known::new(), unknown: Known::new() }
     }
 

@@ -70,7 +70,7 @@ pub async fn check_users(edge: &Edge, context: &Context, users: &[UserId]) -> Re
     }
     if missing.len() <= MOST_AWAITED {
         let _permit = context.read_permit().await?;
-        join_all(missing.iter().map(|user| keyring.wait_for(*user, PATIENCE))).await;
+        join_all(missing.iter().map(|user| keyring.wait_for(context.tenant, *user, PATIENCE))).await;
     }
     let missing: Vec<_> = missing.iter().filter(|user| !here(user)).map(ToString::to_string).collect();
     if missing.is_empty() {

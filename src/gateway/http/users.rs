@@ -47,7 +47,7 @@ pub async fn put(
     let user = edge.ports.keyring.user_id(tenant, &external_id);
     edge.ask_user(UserCommand::put(tenant, user, Profile { external_id, name })).await?;
     // So that the user can send, and be added, as soon as this is answered.
-    if edge.ports.keyring.wait_for(user, KEY_PATIENCE).await != Some(tenant) {
+    if !edge.ports.keyring.wait_for(tenant, user, KEY_PATIENCE).await {
         return Err(Failure::unavailable("the user is registered, but its key is not here yet; try again").into());
     }
     Ok(ok(json(&Put { user })))
@@ -76,7 +76,7 @@ pub async fn tokens(
     if ttl.is_zero() || ttl > max {
         return Err(Failure::bad_request(format!("ttl_ms must be 1 to {}", max.as_millis())).into());
     }
-    if edge.ports.keyring.wait_for(user, USER_PATIENCE).await != Some(tenant) {
+    if !edge.ports.keyring.wait_for(tenant, user, USER_PATIENCE).await {
         return Err(Failure::not_found("there is no such user").into());
     }
     let access_token = edge.ports.tokens.mint(tenant, user, ttl)?;
