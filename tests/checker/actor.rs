@@ -21,8 +21,10 @@ use crate::stage::{Phase, Record, Shown, Stage};
 const TICK: Duration = Duration::from_millis(40);
 /// Between two wishes of anybody, on average: more people want no more, or a small machine would only be overloaded.
 const PAUSE_MS: u64 = 8;
-/// A socket on which nothing is answered for so long is given up.
+/// A socket on which nothing is answered for so long is given up; the next one is given twice as long, until one is answered: a machine that
+/// is too busy to let everybody in at once would otherwise never let anybody in.
 const PATIENCE: Duration = Duration::from_millis(3_500);
+const MOST_PATIENCE: Duration = Duration::from_millis(14_000);
 /// Without an answer; then it wants nothing new.
 const MOST_OPEN: usize = 6;
 
@@ -62,6 +64,7 @@ pub struct Actor {
     next_wish: Instant,
     fetch_after: Instant,
     heard: Instant,
+    patience: Duration,
     /// Of commands over HTTP.
     answers: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
 }
@@ -84,6 +87,7 @@ impl Actor {
             next_wish: now,
             fetch_after: now,
             heard: now,
+            patience: PATIENCE,
             answers: mpsc::unbounded_channel(),
         }
     }
@@ -115,7 +119,7 @@ impl Actor {
     async fn connect(&mut self) -> Option<Socket> {
         let gateway = self.rng.random_range(0..self.stage.gateways.len());
         let endpoint = Endpoint::new(&format!("http://{}", self.stage.gateways[gateway])).expect("an address");
-        let mut socket = timeout(PATIENCE, Socket::connect(&endpoint)).await.ok()?.ok()?;
+        let mut socket = timeout(self.patience, Socket::connect(&endpoint)).await.ok()?.ok()?;
         let mut data = json!({ "token": self.stage.accounts[self.me].token });
         if let Some(cursor) = &self.cursor {
             data["cursor"] = json!(cursor);
@@ -143,7 +147,10 @@ impl Actor {
                 },
                 Some((index, number, outcome)) = self.answers.1.recv() => self.answered(index, number, &outcome),
                 _ = tick.tick() => {
-                    let silent = self.flights.values().any(|(since, _)| since.elapsed() > PATIENCE);
+                    let silent = self.flights.values().any(|(since, _)| since.elapsed() > self.patience);
+                    if silent {
+                        self.patience = (self.patience * 2).min(MOST_PATIENCE);
+                    }
                     let leaves = self.phase() == Phase::End || self.phase() == Phase::Act && self.rng.random_bool(0.001);
                     if silent || leaves {
                         let _ = timeout(TICK, socket.close(1000, "")).await;
@@ -302,6 +309,7 @@ impl Actor {
             record.history.entries.push(entry);
         } else if frame["type"] == "caught_up" {
             record.online = true;
+            self.patience = PATIENCE;
             drop(record);
             self.cursor = frame["data"]["cursor"].as_str().map(str::to_owned);
         }

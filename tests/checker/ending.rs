@@ -25,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 const AT_A_TIME: usize = 8;
 const POLL: Duration = Duration::from_millis(50);
 
+/// What views are made of.
+const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, topics::PRESENCE];
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 const STREAMS: [&str; 4] = [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::USER_EVENTS, topics::USER_KEYS];
 const PROJECTIONS: [&str; 6] = ["groups", "inbox", "messages", "timeline", "users", "last_seen"];
@@ -49,6 +51,8 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     (ending.streams, ending.torn) = streams(&kafka).await;
     ending.sealed = sealed(&ending.streams);
     if rebuild {
+        // People who were given up meanwhile have been seen for the last time.
+        views_at_the_end(stack, &kafka).await;
         ending.views = rebuilt(stack).await;
     }
     ending
@@ -71,7 +75,7 @@ async fn views_at_the_end(stack: &Stack, client: &ClientConfig) {
         let rows = sqlx::query(query).fetch_all(&pool).await.expect("checkpoints");
         for row in rows {
             let (source, partition): (String, i32) = (row.get("source"), row.get("partition"));
-            let Some(journal) = JOURNALS.into_iter().find(|journal| **journal == source) else { continue };
+            let Some(journal) = SOURCES.into_iter().find(|journal| **journal == source) else { continue };
             let end = ends(client, journal, partition).await.expect("read").high;
             if row.get::<i64, _>("reached") < end {
                 behind.push((source, partition, end));

@@ -195,11 +195,12 @@ impl Stack {
     async fn account_of(&self, key: &str, name: &str, token: Value) -> Account {
         let external_id = uuid::Uuid::now_v7();
         let url = format!("http://{}/v1/users/{external_id}", self.address);
-        let (status, user) = self.send(self.client.put(url).bearer_auth(key).json(&json!({ "name": name }))).await;
+        let (status, user) =
+            self.send_until_heard(self.client.put(url).bearer_auth(key).json(&json!({ "name": name }))).await;
         assert_eq!(status, 200, "{user}");
         let user = user["user"].as_str().expect("a user").to_owned();
         let url = format!("http://{}/v1/users/{user}/tokens", self.address);
-        let (status, token) = self.send(self.client.post(url).bearer_auth(key).json(&token)).await;
+        let (status, token) = self.send_until_heard(self.client.post(url).bearer_auth(key).json(&token)).await;
         assert_eq!(status, 200, "{token}");
         Account { user, token: token["access_token"].as_str().expect("a token").to_owned() }
     }
@@ -231,6 +232,18 @@ impl Stack {
     pub async fn get_text(&self, path: &str) -> String {
         let response = self.client.get(format!("http://{}{path}", self.address)).send().await.expect("answers");
         response.text().await.expect("text")
+    }
+
+    /// As [`Stack::send`], again while it says that it may work later.
+    async fn send_until_heard(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let deadline = tokio::time::Instant::now() + person::PATIENCE;
+        loop {
+            let (status, answer) = self.send(request.try_clone().expect("no stream")).await;
+            if answer["retryable"] != true || tokio::time::Instant::now() > deadline {
+                return (status, answer);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
