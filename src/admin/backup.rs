@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use rdkafka::config::ClientConfig;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use super::progress::{bar, show};
 use crate::assemble::Installation;
 use crate::backup::{Access, Destination, Manifest, restore, save};
 use crate::config::Config;
@@ -42,18 +43,6 @@ fn places(
 fn eager(mut client: ClientConfig) -> ClientConfig {
     client.set("fetch.wait.max.ms", "10");
     client
-}
-
-fn bar(doing: &str) -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records {eta}")?;
-    Ok(ProgressBar::new(0).with_style(style).with_message(doing.to_owned()))
-}
-
-fn show(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync {
-    |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    }
 }
 
 /// What a backup is made for.
@@ -114,7 +103,7 @@ fn as_ms(duration: Duration) -> u64 {
 }
 
 async fn once(options: &save::Options) -> anyhow::Result<()> {
-    let bar = bar("backing up")?;
+    let bar = bar("backing up", "records")?;
     let made = save::backup(options, &show(&bar)).await;
     bar.finish_and_clear();
     let save::Report { manifest, because } = made?;
@@ -189,7 +178,7 @@ pub async fn check(config: &Config, from: &From) -> anyhow::Result<()> {
 }
 
 async fn verify(backup: &restore::Backup) -> anyhow::Result<restore::Verified> {
-    let bar = bar("checking")?;
+    let bar = bar("checking", "records")?;
     let verified = backup.verify(&show(&bar)).await;
     bar.finish_and_clear();
     verified
@@ -231,11 +220,11 @@ pub async fn restore(config: Config, from: &From) -> anyhow::Result<()> {
     // What takes no time first; and all that can be wrong with the backup before anything is written.
     restore::ensure_free(&target).await?;
     let verified = verify(&backup).await?;
-    let progress = bar("restoring")?;
+    let progress = bar("restoring", "records")?;
     let restored = restore::restore(&backup, &verified, &target, &show(&progress)).await;
     progress.finish_and_clear();
     let restored = restored?;
-    let progress = bar("making the views")?;
+    let progress = bar("making the views", "records")?;
     let options = rebuild::Options { client, codec, store: store.clone(), patience: RETRY };
     let filled = rebuild::fill(&options, &show(&progress)).await;
     progress.finish_and_clear();

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod dead_letters;
 pub mod dev;
+mod progress;
 pub mod rebuild;
 pub mod rotate;
 pub mod tenants;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::{bar, show};
 use crate::assemble::Installation;
 use crate::projector::catalog;
 use crate::projector::rebuild::{Options, are_empty, fill, rebuild};
@@ -35,18 +35,9 @@ pub async fn run(installation: Installation, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bar(name: &str) -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records {eta}")?;
-    Ok(ProgressBar::new(0).with_style(style).with_message(format!("rebuilding {name}")))
-}
-
 async fn empty(options: &Options) -> anyhow::Result<()> {
-    let bar = bar(ALL)?;
-    let filled = fill(options, &|done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
-    .await;
+    let bar = bar("rebuilding all", "records")?;
+    let filled = fill(options, &show(&bar)).await;
     bar.finish_and_clear();
     let filled = filled.context("empty the database before the next try")?;
     println!("all views are made anew from {filled} public records; projectors go on from there");
@@ -54,12 +45,8 @@ async fn empty(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn one(options: &Options, name: &str) -> anyhow::Result<()> {
-    let bar = bar(name)?;
-    let report = rebuild(options, name, |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
-    .await?;
+    let bar = bar(format!("rebuilding {name}"), "records")?;
+    let report = rebuild(options, name, show(&bar)).await?;
     bar.finish_and_clear();
     println!(
         "{name} is rebuilt from {} public records and {} of the journal, and live",

@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, TryStreamExt};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
 
+use super::progress::bar;
 use crate::assemble::Installation;
 use crate::codec::Codec;
 use crate::codec::records::{UserKey, UserKeyRewrap};
@@ -141,8 +142,8 @@ impl Rotation {
     }
 
     async fn rotate(&self, left: u64) -> anyhow::Result<()> {
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} keys {per_sec} {eta}")?;
-        let bar = ProgressBar::new(left).with_style(style).with_message(format!("wrapping by {}", self.newest));
+        let bar = bar(format!("wrapping by {}", self.newest), "keys")?;
+        bar.set_length(left);
         let began = Instant::now();
         let each = stream::iter((0..self.partitions).map(Ok));
         each.try_for_each_concurrent(PARTITIONS_AT_ONCE, |partition| self.rotate_partition(partition, &bar)).await?;

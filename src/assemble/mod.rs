@@ -75,8 +75,11 @@ impl Installation {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let client = config.kafka.client();
         reach(&client, REACH_WITHIN).await?;
-        let postgres = config.postgres.connect_options()?;
-        let store = Store::connect(postgres, config.postgres.max_connections).await.context(POSTGRES_AWAY)?;
+        let store = connect(&config).await?.context(POSTGRES_AWAY)?;
+        Self::of(config, client, store).await
+    }
+
+    async fn of(config: Config, client: ClientConfig, store: Store) -> anyhow::Result<Self> {
         let codec = codec(&config).await?;
         Ok(Self { client, store, codec, config: Arc::new(config) })
     }
@@ -94,9 +97,9 @@ impl Installation {
             tracing::warn!(%error, "waiting for Kafka");
         }
         let mut told = false;
-        loop {
-            match Store::connect(config.postgres.connect_options()?, 1).await {
-                Ok(store) => break store.pool().close().await,
+        let store = loop {
+            match connect(&config).await? {
+                Ok(store) => break store,
                 Err(error) if !crate::store::passes(&error) => {
                     return Err(anyhow::Error::from(error).context(POSTGRES_AWAY));
                 }
@@ -107,8 +110,8 @@ impl Installation {
             }
             told = true;
             tokio::time::sleep(AGAIN).await;
-        }
-        Self::open(config).await
+        };
+        Self::of(config, client, store).await
     }
 
     /// Makes topics and tables.
@@ -158,6 +161,12 @@ impl Installation {
     fn session_timeout_ms(&self) -> u32 {
         u32::try_from(self.config.kafka.session_timeout.as_millis()).unwrap_or(u32::MAX)
     }
+}
+
+/// The outer error is of the configuration.
+async fn connect(config: &Config) -> anyhow::Result<Result<Store, sqlx::Error>> {
+    let postgres = config.postgres.connect_options()?;
+    Ok(Store::connect(postgres, config.postgres.max_connections).await)
 }
 
 /// The ids of records, as the registry that is configured gives them. Once in a process.

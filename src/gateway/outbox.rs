@@ -1,15 +1,18 @@
 //! What waits to be written to one socket. Bounded in bytes: when it is full, what is not durable is dropped first, then the
 //! socket is closed with `slow_consumer`. Empty it costs a hundred bytes.
 
+mod budget;
+
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 
 use super::closing::Closing;
+
+pub use budget::Budget;
 
 /// What a frame costs beside its bytes, so that very many tiny ones are bounded too.
 const FRAME_OVERHEAD_BYTES: usize = 64;
@@ -52,33 +55,6 @@ struct State {
     bytes: usize,
     ping: bool,
     closing: Option<Closing>,
-}
-
-/// What all queues of a gateway hold together, in bytes.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    limit: usize,
-}
-
-impl Budget {
-    /// Of at most `limit` bytes.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit })
-    }
-
-    /// How many there are now.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn change(&self, before: usize, after: usize) {
-        if after >= before {
-            self.used.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.used.fetch_sub(before - after, Ordering::Relaxed);
-        }
-    }
 }
 
 /// A locked queue. What it holds more or less is counted when it is let go.

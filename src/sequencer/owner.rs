@@ -6,30 +6,25 @@
 //! built on losers, and decides again what has no record and is not before the greatest accepted cause. `simulation.rs` shows
 //! that leaving out any of these rules loses or doubles an event.
 
+mod audience;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Stamp};
 use crate::codec::records::{JournalRecord, REJECTED, ReplyTo};
 use crate::codec::{Codec, EncodeError};
 use crate::domain::decision::{Decision, Done, Recorded};
 use crate::domain::{ErrorCode, EventId, Rejection, UserId};
 use crate::log::journal::{Class, Head};
 
+pub use audience::Audience;
+
 #[cfg(test)]
 mod tests;
 
 /// What is told to who waits.
 pub type Answer = Result<Done, Rejection>;
-
-/// Who hears of an event.
-#[derive(Clone, Debug)]
-pub enum Audience {
-    /// These, and then these.
-    Known(Arc<[UserId]>, Vec<UserId>),
-    /// Adopted from the log: to be found from the state.
-    Unknown,
-}
 
 /// An event that counts, or an answer: to be delivered, in this order.
 #[derive(Debug)]
@@ -470,65 +465,6 @@ impl<A: Aggregate> Owner<A> {
     pub fn committed(&mut self, offset: i64) {
         self.adopted.retain(|cause| *cause >= offset);
     }
-
-    /// Who hears of the event adopted from `offset`: the members as of then, and those it removed. None if the state is cold.
-    pub fn audience(&mut self, id: A::Id, offset: i64, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
-        let mut roster = self.hot.get_mut(&id)?.roster();
-        let Some(recorded) = recorded else { return Some(Audience::Known(Arc::default(), Vec::new())) };
-        let flying = self.flights.iter().filter_map(|flight| match flight {
-            Flight::Append { command, recorded, .. } if command.aggregate == id => recorded.as_deref(),
-            _ => None,
-        });
-        let since = self.tail.iter().filter(|tail| tail.offset > offset && tail.aggregate == id);
-        let since = since.filter_map(|tail| tail.recorded.as_deref()).chain(flying);
-        let changes: Vec<_> = since.map(|later| A::roster_change(&later.event)).filter(|c| !c.is_none()).collect();
-        if !changes.is_empty() {
-            let mut then: HashSet<UserId> = roster.iter().copied().collect();
-            for RosterChange { joined, left } in changes.into_iter().rev() {
-                then.retain(|user| !joined.contains(user));
-                then.extend(left);
-            }
-            roster = then.into_iter().collect();
-        }
-        Some(audience::<A>(roster, recorded, self.limits.crowd))
-    }
-
-    /// The oldest outcome whose audience is not known yet, by its offset in the journal.
-    fn oldest_unknown<'a>(held: impl IntoIterator<Item = &'a Outcome<A>>) -> Option<i64> {
-        let mut unknown = held.into_iter().filter(|outcome| matches!(outcome.audience, Audience::Unknown));
-        unknown.find_map(|outcome| outcome.accepted.as_ref().map(|counted| counted.offset))
-    }
-
-    /// The members now, if the state is hot.
-    pub fn roster(&mut self, id: A::Id) -> Option<Arc<[UserId]>> {
-        self.hot.get_mut(&id).map(Hot::roster)
-    }
-}
-
-impl<A: Aggregate> Hot<A> {
-    fn roster(&mut self) -> Arc<[UserId]> {
-        let state = self.state.as_ref();
-        Arc::clone(self.roster.get_or_insert_with(|| state.map(A::roster).unwrap_or_default().into()))
-    }
-
-    fn evolved(&mut self, event: &A::Event) {
-        if !A::roster_change(event).is_none() {
-            self.roster = None;
-        }
-    }
-
-    fn audience(&mut self, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
-        let roster = self.roster();
-        audience::<A>(roster, recorded, crowd)
-    }
-}
-
-/// Who hears of an event with `roster` after it.
-fn audience<A: Aggregate>(roster: Arc<[UserId]>, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
-    if roster.len() > crowd && A::quiet_in_crowds(&recorded.event) {
-        return Audience::Known(Arc::default(), vec![recorded.actor]);
-    }
-    Audience::Known(roster, A::roster_change(&recorded.event).left)
 }
 
 fn unavailable(why: &str) -> Rejection {

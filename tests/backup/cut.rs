@@ -14,7 +14,6 @@ use tidings::log::{Producer, checkpoint_key, topics};
 use tidings::store::Store;
 
 use crate::support::Stack;
-use crate::world::kafka;
 
 struct Streams {
     producer: Producer,
@@ -30,7 +29,7 @@ impl Streams {
         let destination = Destination::open(path, &settings, Access::Write).expect("opens");
         let connect = stack.parts.postgres_url().parse().expect("an address");
         let store = Store::connect(connect, 2).await.expect("connects");
-        let client = kafka(stack);
+        let client = stack.kafka();
         let producer = Producer::new(&client).expect("a producer");
         let keys = destination.under("keys");
         let options = save::Options { client, codec: Codec::builtin(), store, destination, keys, full: false };

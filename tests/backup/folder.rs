@@ -9,7 +9,7 @@ use tidings::log::{read_to_end, topics};
 
 use crate::support::person::PATIENCE;
 use crate::support::{Person, Stack, rows};
-use crate::world::{Known, PARTITIONS, World, kafka, published};
+use crate::world::{Known, PARTITIONS, World, published};
 
 /// Where the backups are, and what was known when the last was made.
 pub struct Folder {
@@ -146,7 +146,7 @@ async fn damage_is_refused(target: &Stack, folder: &Folder) {
 async fn forgotten(target: &Stack, world: &World) {
     let mut events = 0;
     for partition in 0..PARTITIONS {
-        for record in read_to_end(&kafka(target), topics::CONVERSATION_EVENTS, partition).await.expect("reads") {
+        for record in read_to_end(&target.kafka(), topics::CONVERSATION_EVENTS, partition).await.expect("reads") {
             events += 1;
             assert_ne!(record.key.as_deref(), Some(world.removed.2.as_bytes()));
         }

@@ -9,7 +9,7 @@ use tidings::log::{ends, topics};
 
 use crate::folder::Folder;
 use crate::support::{POSTGRES_URL, Person, Stack};
-use crate::world::{Known, PARTITIONS, World, kafka};
+use crate::world::{Known, PARTITIONS, World};
 
 /// No role of `stack` runs, and the database is another one from here on.
 pub async fn postgres_is_made_anew(stack: &mut Stack, folder: &Folder, known: &Known, world: &World) {
@@ -40,7 +40,7 @@ pub async fn postgres_is_made_anew(stack: &mut Stack, folder: &Folder, known: &K
 
 /// As after seven quiet days: what is in the public streams and in the views is in no journal any more.
 async fn trim(stack: &Stack) {
-    let client = kafka(stack);
+    let client = stack.kafka();
     let admin: AdminClient<DefaultClientContext> = client.create().expect("a client");
     let mut list = TopicPartitionList::new();
     for journal in topics::JOURNALS {

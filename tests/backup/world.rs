@@ -16,12 +16,6 @@ pub const PARTITIONS: i32 = 4;
 /// Those whose rows tell where they stand in a journal.
 pub const VIEWS: [&str; 5] = ["groups", "inbox", "messages", "timeline", "users"];
 
-pub fn kafka(stack: &Stack) -> rdkafka::ClientConfig {
-    let mut client = rdkafka::ClientConfig::new();
-    client.set("bootstrap.servers", stack.parts.kafka()).set("fetch.wait.max.ms", "20");
-    client
-}
-
 /// People with conversations.
 pub struct World {
     pub people: Vec<Account>,
@@ -87,7 +81,7 @@ impl World {
 
     /// As a publisher does it for an event that removes something.
     pub async fn forget(&self, stack: &Stack) {
-        let producer = Producer::new(&kafka(stack)).expect("a producer");
+        let producer = Producer::new(&stack.kafka()).expect("a producer");
         let (conversation, _, key) = &self.removed;
         let partition = partition_of(conversation.as_bytes(), PARTITIONS);
         let appending = producer.append(topics::CONVERSATION_EVENTS, partition, key.as_bytes(), None).expect("queued");
@@ -137,7 +131,7 @@ impl World {
 
 /// Waits until all that was accepted is in the views and in the public streams.
 pub async fn published(stack: &Stack) {
-    let client = kafka(stack);
+    let client = stack.kafka();
     let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
     let checkpoints = Checkpoints::new(&client, Codec::builtin());
     let deadline = tokio::time::Instant::now() + PATIENCE;

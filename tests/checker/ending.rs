@@ -34,7 +34,7 @@ const PROJECTIONS: [&str; 6] = ["groups", "inbox", "messages", "timeline", "user
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
     let mut ending = Ending::default();
-    let kafka = kafka(stack);
+    let kafka = stack.kafka();
     views_at_the_end(stack, &kafka).await;
     let members = inboxes(stack, stage, &mut ending).await;
     let read = futures_util::stream::iter(members).map(|(conversation, account)| async move {
@@ -56,12 +56,6 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
         ending.views = rebuilt(stack).await;
     }
     ending
-}
-
-fn kafka(stack: &Stack) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", stack.parts.kafka()).set("log_level", "0").set("fetch.wait.max.ms", "20");
-    client
 }
 
 /// Waits until the views have everything that the journals have. What was refused as `unavailable`, or asked by somebody who went away,

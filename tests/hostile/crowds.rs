@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::gateway;
 use super::raw::Raw;
-use super::{gateway, resident_kb};
 use crate::support::{Person, Stack};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn half_open_connections_hold_up_newcomers_for_a_while_and_nobody_else() {
     let (ada, bob) = (stack.account("Ada").await, stack.account("Bob").await);
     let (mut a, _) = Person::online(&role.address, &ada, None).await;
     let conversation = a.direct(&bob).await;
-    let before = resident_kb(&role);
+    let before = role.resident_kb();
     // Three times as many as there is room for, each with a part of a head.
     let mut half_open = Vec::new();
     for _ in 0..ROOM * 3 {
@@ -46,7 +46,7 @@ async fn half_open_connections_hold_up_newcomers_for_a_while_and_nobody_else() {
     println!("a newcomer waited {waited:?}; the slowest message of who is in took {slowest:?}");
     assert!(waited > Duration::from_secs(1), "there was room for all: {waited:?}");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
-    let grown = resident_kb(&role) - before;
+    let grown = role.resident_kb() - before;
     assert!(grown < 20_000, "{grown} kB for {} connections", ROOM * 3);
     for mut raw in half_open {
         assert!(raw.ends_within(Duration::from_secs(15)).await, "a half-open connection stays");

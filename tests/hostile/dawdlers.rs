@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::gateway;
 use super::raw::{PING, Raw, TEXT, frame};
-use super::{gateway, resident_kb};
 use crate::support::person::PATIENCE;
 use crate::support::{Account, Person, Stack};
 
@@ -129,7 +129,7 @@ async fn who_never_reads_is_closed_and_keeps_no_memory() {
     let (mut a, _) = Person::online(&role.address, &ada, None).await;
     let conversation = a.direct(&bob).await;
     a.say(&conversation, &"x".repeat(20_000)).await;
-    let before = resident_kb(&role);
+    let before = role.resident_kb();
     let mut deaf_ones = Vec::new();
     for _ in 0..DEAF {
         deaf_ones.push(deaf(&role.address, &bob, &conversation).await);
@@ -139,7 +139,7 @@ async fn who_never_reads_is_closed_and_keeps_no_memory() {
     for _ in 0..400 {
         a.say(&conversation, &text).await;
     }
-    let grown = resident_kb(&role) - before;
+    let grown = role.resident_kb() - before;
     println!("{DEAF} sockets that never read 8 MB each: {grown} kB more in memory");
     assert!(grown < 60_000, "{grown} kB for {DEAF} sockets that never read");
     for mut raw in deaf_ones {

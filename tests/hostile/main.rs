@@ -24,10 +24,3 @@ fn with(stack: &Stack, settings: &[(&str, &str)]) -> Vec<(String, String)> {
     let settings = settings.iter().map(|(name, value)| (format!("TIDINGS_{name}"), (*value).to_owned()));
     stack.env.iter().cloned().chain(settings).collect()
 }
-
-/// What the process has in memory, in kilobytes.
-fn resident_kb(role: &Role) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", role.pid())).expect("it runs");
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("has memory");
-    rss.trim().trim_end_matches("kB").trim().parse().expect("a number")
-}

@@ -154,6 +154,13 @@ impl Stack {
         tokio::time::timeout(person::PATIENCE * 4, command.output()).await.expect("ends in time").expect("runs")
     }
 
+    /// A client of its Kafka, quick to see an end.
+    pub fn kafka(&self) -> rdkafka::ClientConfig {
+        let mut client = rdkafka::ClientConfig::new();
+        client.set("bootstrap.servers", self.parts.kafka()).set("log_level", "0").set("fetch.wait.max.ms", "20");
+        client
+    }
+
     /// Where processes find the database.
     pub fn postgres_url(&self) -> &str {
         self.env.iter().rev().find(|(name, _)| name == POSTGRES_URL).map_or("", |(_, url)| url)

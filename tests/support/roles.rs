@@ -75,6 +75,13 @@ impl Role {
         self.child.id().expect("running")
     }
 
+    /// What it has in memory, in kilobytes.
+    pub fn resident_kb(&self) -> i64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("has memory");
+        rss.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child")
