@@ -223,7 +223,6 @@ fn sent_by(actor: UserId) -> ConversationEvent {
         epoch: 0,
         partition: 0,
         index: 1,
-        conversation_created: None,
         message_sent: Some(MessageSent {
             seq: 3,
             client_id: uuid::Uuid::now_v7(),
@@ -232,8 +231,7 @@ fn sent_by(actor: UserId) -> ConversationEvent {
             thread: None,
             mentions: Vec::new(),
         }),
-        member_joined: None,
-        member_left: None,
+        ..ConversationEvent::default()
     }
 }
 

@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::{JournalRecord, Presence, PresenceStatus};
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::conversation::Conversation;
+use tidings::domain::conversation::{Conversation, Lookup, Message};
 use tidings::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use tidings::log::{Fetched, topics};
 use tidings::projector::item::Item;
@@ -127,11 +127,28 @@ async fn agrees_with_sequencer(store: &Store, history: &History, partition: i32)
     let of_partition =
         |id: &ConversationId| tidings::log::partition_of(id.to_string().as_bytes(), PARTITIONS) == partition;
     let ids: Vec<_> = history.ids().into_iter().filter(of_partition).collect();
-    let loaded = store.load_conversations(partition, &ids, &[], Timestamp(0)).await.expect("loads");
-    let known: HashMap<ConversationId, Conversation> =
+    let mut known: HashMap<ConversationId, Conversation> =
         ids.iter().filter_map(|id| Some((*id, history.state_at(*id, i64::MAX)?.clone()))).collect();
+    let lookups: Vec<_> = known.values().flat_map(|state| lookups(state, history.user_ids())).collect();
+    let loaded = store.load_conversations(partition, &ids, &lookups, Timestamp(0)).await.expect("loads");
+    for (id, state) in &mut known {
+        let found = loaded.found.get(id).cloned().unwrap_or_default();
+        let messages = std::mem::take(&mut state.known.messages).into_iter().map(|(seq, message)| {
+            // Of all users, and of no time.
+            let users = history.user_ids().iter().map(|user| (*user, Default::default()));
+            let reacted = users.chain(message.reacted.clone()).collect();
+            (seq, Message { touched: 0, reacted, complete: false, ..message })
+        });
+        prop_assert_eq!(found.messages, messages.collect::<HashMap<_, _>>());
+    }
     prop_assert_eq!(loaded.conversations, known);
     Ok(())
+}
+
+/// Every message there ever was, and what everybody reacted to it with.
+fn lookups(state: &Conversation, users: &[UserId]) -> Vec<(ConversationId, Lookup)> {
+    let of_message = |seq| users.iter().map(move |user| Lookup::Reactions(seq, *user)).chain([Lookup::Message(seq)]);
+    (1..=state.last_seq).flat_map(of_message).map(|lookup| (state.id, lookup)).collect()
 }
 
 async fn check_users(store: &Store, steps: &[Step], sizes: &[usize]) -> Result<(), TestCaseError> {

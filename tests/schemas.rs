@@ -7,11 +7,15 @@ use bytes::Bytes;
 use serde_json::Value;
 use tidings::codec::records::*;
 use tidings::codec::{Codec, DecodeError, Record, SCHEMAS};
-use tidings::domain::conversation::{Command, CreateConversation, MarkRead, SendMessage, Users};
 use tidings::domain::conversation::{
-    ConversationCreated, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageSent,
+    ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, OfMessage, Reaction, SendMessage,
+    UpdateConversation, Users,
 };
-use tidings::domain::policy::{ConversationKind, Role};
+use tidings::domain::conversation::{
+    ConversationCreated, DeleteReason, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
+    MessageEdited, MessageSent, Notify, RemovedMessage, Settings,
+};
+use tidings::domain::policy::{ConversationKind, History, Role};
 use tidings::domain::user::Profile;
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
@@ -89,6 +93,27 @@ fn every_struct_is_its_schema() {
     });
     command.read = Some(MarkRead { seq: 7 });
     command.members = Some(Users { users: vec![id(5), id(6)] });
+    let mentions = Some(vec!["all".into()]);
+    command.message_edit = Some(EditMessage { seq: 1, text: bytes(), fingerprint: bytes(), mentions });
+    command.message = Some(OfMessage { seq: 3 });
+    command.reaction = Some(Reaction { seq: 3, emoji: "👍".into() });
+    let update = UpdateConversation {
+        name: Some(bytes()),
+        topic: Some(bytes()),
+        picture: Some(bytes()),
+        history: Some(History::SinceJoin),
+        cleared: vec!["topic".into()],
+    };
+    command.conversation_update = Some(update.clone());
+    command.member_role = Some(MemberRole { user: id(5), role: Role::Admin });
+    command.settings = Some(ChangeSettings {
+        muted_until: Some(Timestamp(7)),
+        unmuted: true,
+        pinned: Some(true),
+        archived: Some(false),
+        notify: Some(Notify::Mentions),
+    });
+    command.draft = Some(Draft { text: Some(bytes()) });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
@@ -122,6 +147,26 @@ fn every_struct_is_its_schema() {
         message_sent: Some(message),
         member_joined: Some(MemberJoined { users: vec![id(1)], role: Role::Member, first_slot: 2, read_seq: 3 }),
         member_left: Some(MemberLeft { users: vec![id(1)], reason: LeaveReason::Removed, promoted: Some(id(2)) }),
+        message_edited: Some(MessageEdited {
+            seq: 1,
+            text: bytes(),
+            fingerprint: bytes(),
+            mentions: vec!["here".into()],
+        }),
+        message_deleted: Some(MessageDeleted {
+            messages: vec![RemovedMessage {
+                seq: 1,
+                sender: id(5),
+                positions: vec![2, 4],
+                at: Timestamp(6),
+                client_id: Some(Uuid::now_v7()),
+            }],
+            reason: DeleteReason::Moderator,
+        }),
+        message: Some(OfMessage { seq: 3 }),
+        reaction: Some(Reaction { seq: 3, emoji: ":party_parrot:".into() }),
+        conversation_updated: Some(update),
+        member_role: Some(MemberRole { user: id(5), role: Role::Admin }),
     };
     let journal = JournalRecord {
         id: id(1),
@@ -180,6 +225,28 @@ fn every_struct_is_its_schema() {
             epoch: 0,
             partition: 1,
             index: 2,
+            r#type: "receipt.delivered".into(),
+        }),
+        holds(MemberState {
+            event_id: id(1),
+            r#type: "member.settings".into(),
+            tenant: id(2),
+            conversation: id(3),
+            user: id(4),
+            occurred_at: Timestamp(7),
+            causation: id(8),
+            traceparent: trace(),
+            epoch: 0,
+            partition: 1,
+            index: 2,
+            settings: Some(Settings {
+                muted_until: Some(Timestamp(9)),
+                pinned: true,
+                archived_seq: Some(4),
+                notify: Notify::Nothing,
+            }),
+            hidden: Some(OfMessage { seq: 3 }),
+            draft: Some(Draft { text: Some(bytes()) }),
         }),
         holds(UserEvent {
             event_id: id(1),

@@ -10,6 +10,31 @@ use serde_json::{Value, json};
 use tidings::crypto::*;
 use tidings::domain::{CommandId, ConversationId, Id, TenantId, UserId, ids};
 
+fn name_aad(tenant: TenantId, conversation: ConversationId, command: CommandId) -> Aad {
+    Aad { tenant, conversation, author: None, field: Field::Name, command }
+}
+
+fn seal_name(
+    key: &NameKey,
+    tenant: TenantId,
+    conversation: ConversationId,
+    command: CommandId,
+    name: &str,
+) -> Result<bytes::Bytes, SealError> {
+    seal(key.key(), &name_aad(tenant, conversation, command), name.as_bytes())
+}
+
+fn open_name(
+    key: &NameKey,
+    tenant: TenantId,
+    conversation: ConversationId,
+    command: CommandId,
+    sealed: &[u8],
+) -> Result<String, OpenError> {
+    let name = open(key.key(), &name_aad(tenant, conversation, command), sealed)?;
+    Ok(String::from_utf8(name).expect("UTF-8"))
+}
+
 fn id<K: ids::Kind>(n: u8) -> Id<K> {
     Id::from_bytes([n; 16])
 }

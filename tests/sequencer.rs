@@ -37,8 +37,8 @@ struct EmptyView;
 
 #[async_trait]
 impl<A: Aggregate> Surroundings<A> for EmptyView {
-    async fn load(&self, _: i32, _: &[A::Id], _: &[(UserId, A::Id, Uuid)], _: Timestamp) -> anyhow::Result<Loaded<A>> {
-        Ok(Loaded { head: Head::default(), states: HashMap::new() })
+    async fn load(&self, _: i32, _: &[A::Id], _: &[(A::Id, A::Lookup)], _: Timestamp) -> anyhow::Result<Loaded<A>> {
+        Ok(Loaded { head: Head::default(), states: HashMap::new(), found: HashMap::new() })
     }
     async fn view_head(&self, _: i32) -> anyhow::Result<Head> {
         Ok(Head::default())

@@ -17,11 +17,12 @@ counted AS (
 )
 INSERT INTO members AS m
 SELECT DISTINCT ON (f.conversation, u.user_id)
-       f.conversation, u.user_id, f.role, f.first_slot + u.n - 1, f.at, f.position, NULL::BIGINT, NULL::BIGINT, f.epoch, f.partition,
+       f.conversation, u.user_id, f.role, f.first_slot + u.n - 1, f.at, f.position, f.read_seq, NULL::BIGINT, NULL::BIGINT, f.epoch, f.partition,
        f.index
 FROM fresh f, unnest(f.users) WITH ORDINALITY AS u (user_id, n)
 ORDER BY f.conversation, u.user_id, f.index DESC
 ON CONFLICT (conversation, user_id) DO UPDATE
 SET role = EXCLUDED.role, slot = EXCLUDED.slot, joined_at = EXCLUDED.joined_at, joined_position = EXCLUDED.joined_position,
+    joined_seq = EXCLUDED.joined_seq,
     left_at = NULL, left_position = NULL, epoch = EXCLUDED.epoch, index = EXCLUDED.index
 WHERE (m.epoch, m.index) < (EXCLUDED.epoch, EXCLUDED.index);

@@ -5,6 +5,12 @@ CREATE TABLE conversations (
     -- Sealed; opens with the command that set it.
     name            BYTEA,
     name_causation  TEXT NOT NULL,
+    topic           BYTEA,
+    topic_causation TEXT,
+    picture         BYTEA,
+    picture_causation TEXT,
+    -- all or since_join.
+    history         TEXT NOT NULL DEFAULT 'all',
     creator         TEXT NOT NULL,
     created_at      BIGINT NOT NULL,
     members_count   BIGINT NOT NULL,
@@ -22,6 +28,8 @@ CREATE TABLE members (
     slot            BIGINT NOT NULL,
     joined_at       BIGINT NOT NULL,
     joined_position BIGINT NOT NULL,
+    -- The newest message then.
+    joined_seq      BIGINT NOT NULL,
     -- NULL while present.
     left_at         BIGINT,
     left_position   BIGINT,

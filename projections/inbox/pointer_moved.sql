@@ -5,7 +5,7 @@ FROM (
     SELECT DISTINCT ON (conversation, actor) conversation, actor, epoch, index,
            CASE type WHEN 'message.sent' THEN seq ELSE read_seq END AS read_seq,
            CASE type WHEN 'message.sent' THEN seq ELSE delivered_seq END AS delivered_seq
-    FROM batch WHERE wave = $1 AND type IN ('message.sent', 'receipt.read')
+    FROM batch WHERE wave = $1 AND type IN ('message.sent', 'receipt.read', 'receipt.delivered')
     ORDER BY conversation, actor, index DESC
 ) c
 WHERE p.user_id = c.actor AND p.conversation = c.conversation AND (p.epoch, p.index) < (c.epoch, c.index);

@@ -19,9 +19,28 @@ CREATE TABLE pointers (
     -- Where the membership ended: who left sees nothing newer. NULL while present.
     left_position   BIGINT,
     left_seq        BIGINT,
+    -- One's own settings.
+    muted_until     BIGINT,
+    pinned          BOOLEAN NOT NULL DEFAULT FALSE,
+    archived_seq    BIGINT,
+    notify          TEXT NOT NULL DEFAULT 'all',
+    -- What one has begun to write. Sealed; opens with the command that brought it.
+    draft           BYTEA,
+    draft_causation TEXT,
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
     index           BIGINT NOT NULL,
     PRIMARY KEY (user_id, conversation)
 ) WITH (fillfactor = 80);
 CREATE INDEX ON pointers (conversation);
+
+-- Messages that a member removed for itself.
+CREATE TABLE hidden (
+    conversation    TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    seq             BIGINT NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (user_id, conversation, seq)
+);

@@ -4,7 +4,7 @@ WITH ids AS (
     FROM batch WHERE wave = $1 AND type = 'message.sent'
     ON CONFLICT DO NOTHING
 )
-INSERT INTO messages
+INSERT INTO messages (conversation, seq, position, sender, client_id, at, text, causation, reply_to, thread, mentions, epoch, partition, index)
 SELECT conversation, seq, position, actor, client_id, at, text, causation, reply_to, thread, mentions, epoch, partition, index
 FROM batch WHERE wave = $1 AND type = 'message.sent'
 ON CONFLICT (conversation, seq) DO NOTHING;

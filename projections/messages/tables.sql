@@ -1,16 +1,27 @@
 CREATE TABLE messages (
     conversation    TEXT NOT NULL,
     seq             BIGINT NOT NULL,
-    position        BIGINT NOT NULL,
-    sender          TEXT NOT NULL,
-    client_id       UUID NOT NULL,
-    at              BIGINT NOT NULL,
+    -- Of a removed message only this row stays, with nothing in it.
+    deleted         BOOLEAN NOT NULL DEFAULT FALSE,
+    position        BIGINT,
+    sender          TEXT,
+    client_id       UUID,
+    at              BIGINT,
     -- Sealed; opens with the command that brought it.
     text            BYTEA,
-    causation       TEXT NOT NULL,
+    causation       TEXT,
     reply_to        BIGINT,
     thread          BIGINT,
-    mentions        TEXT[] NOT NULL,
+    -- Those that count: of the newest edit.
+    mentions        TEXT[] NOT NULL DEFAULT '{}',
+    -- Positions of the edits, oldest first, and what the newest brought.
+    edits           BIGINT[] NOT NULL DEFAULT '{}',
+    edited_at       BIGINT,
+    edit_text       BYTEA,
+    edit_causation  TEXT,
+    fingerprint     BYTEA,
+    -- As it was sent; NULL where it was not edited.
+    sent_mentions   TEXT[],
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
     index           BIGINT NOT NULL,

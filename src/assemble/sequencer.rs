@@ -1,13 +1,15 @@
 //! The sequencer, for conversations and for users, on the views of Postgres.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Health, Installation};
 use crate::crypto::{MasterError, MasterKeys, make_key, rewrap_key};
+use crate::domain::conversation::Lookup;
 use crate::domain::{ConversationId, Timestamp, UserId, user};
 use crate::log::journal::Head;
 use crate::log::{Checkpoints, Ownership, Producer, Reader, topics};
@@ -28,11 +30,11 @@ impl Surroundings<Conversations> for ConversationViews {
         &self,
         partition: i32,
         ids: &[ConversationId],
-        sends: &[(UserId, ConversationId, Uuid)],
+        lookups: &[(ConversationId, Lookup)],
         recent_since: Timestamp,
     ) -> anyhow::Result<Loaded<Conversations>> {
-        let loaded = self.0.load_conversations(partition, ids, sends, recent_since).await?;
-        Ok(Loaded { head: loaded.head, states: loaded.conversations })
+        let loaded = self.0.load_conversations(partition, ids, lookups, recent_since).await?;
+        Ok(Loaded { head: loaded.head, states: loaded.conversations, found: loaded.found })
     }
 
     async fn view_head(&self, partition: i32) -> anyhow::Result<Head> {
@@ -52,11 +54,11 @@ impl Surroundings<Users> for UserViews {
         &self,
         partition: i32,
         ids: &[UserId],
-        _: &[(UserId, UserId, Uuid)],
+        _: &[(UserId, Infallible)],
         _: Timestamp,
     ) -> anyhow::Result<Loaded<Users>> {
         let loaded = self.0.load_users(partition, ids).await?;
-        Ok(Loaded { head: loaded.head, states: loaded.users })
+        Ok(Loaded { head: loaded.head, states: loaded.users, found: HashMap::new() })
     }
 
     async fn view_head(&self, partition: i32) -> anyhow::Result<Head> {

@@ -9,7 +9,7 @@ use super::container::{Entry, Packer};
 use super::destination::Destination;
 use super::is_kept;
 use super::manifest::{Object, sha256};
-use crate::codec::records::{ConversationEvent, Receipt, UserEvent, UserKey};
+use crate::codec::records::{ConversationEvent, MemberState, Receipt, UserEvent, UserKey};
 use crate::codec::{Codec, DecodeError};
 use crate::log::{Reader, topics};
 
@@ -31,6 +31,7 @@ pub fn place(codec: &Codec, topic: &str, value: &[u8]) -> anyhow::Result<Place> 
         |decoded: Result<Place, DecodeError>| decoded.with_context(|| format!("a record of `{topic}` is not known"));
     of(match topic {
         topics::CONVERSATION_EVENTS => codec.decode(value).map(|event: ConversationEvent| (event.epoch, event.index)),
+        topics::MEMBER_STATE => codec.decode(value).map(|state: MemberState| (state.epoch, state.index)),
         topics::RECEIPTS => codec.decode(value).map(|receipt: Receipt| (receipt.epoch, receipt.index)),
         topics::USER_EVENTS => codec.decode(value).map(|event: UserEvent| (event.epoch, event.index)),
         topics::USER_KEYS => codec.decode(value).map(|key: UserKey| (key.epoch, key.index)),

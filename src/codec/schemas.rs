@@ -34,11 +34,15 @@ macro_rules! schemas {
 /// Oldest version first within a name; the newest is what this program writes.
 pub static SCHEMAS: &[SchemaVersion] = schemas! {
     1 "ConversationCommand" 1 ["conversation-commands"]
+    18 "ConversationCommand" 2 ["conversation-commands"]
     2 "UserCommand" 1 ["user-commands"]
     17 "UserKeyRewrap" 1 ["user-commands"]
     3 "JournalRecord" 1 ["conversation-journal" "user-journal"]
     4 "ConversationEvent" 1 ["conversation-events"]
+    19 "ConversationEvent" 2 ["conversation-events"]
     5 "Receipt" 1 ["receipts"]
+    20 "Receipt" 2 ["receipts"]
+    21 "MemberState" 1 ["member-state"]
     6 "UserEvent" 1 ["user-events"]
     7 "UserKey" 1 ["user-keys"]
     8 "Session" 1 ["sessions"]

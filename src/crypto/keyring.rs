@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::future::try_join_all;
@@ -17,10 +18,10 @@ use rdkafka::config::ClientConfig;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{DataKey, KeyBytes, KeyOwner, MasterError, MasterKeys, Wrapped};
+use super::{DataKey, KeyBytes, KeyOwner, MasterError, MasterKeys, Wrapped, fingerprint};
 use crate::codec::records::UserKey;
 use crate::codec::{Codec, DecodeError};
-use crate::domain::{TenantId, UserId};
+use crate::domain::{ConversationId, TenantId, UserId};
 use crate::log::topics::{self, TopicsError};
 use crate::log::{Fetched, ReadError, Reader, Records};
 
@@ -143,6 +144,12 @@ impl Keyring {
         let older = keys.older.as_deref().into_iter().flatten();
         let (_, key) = std::iter::once(&keys.newest).chain(older).find(|(at, _)| *at == version)?;
         Some(DataKey::new(version, key))
+    }
+
+    /// See [`fingerprint`]; under the newest key of `user`.
+    pub fn fingerprint(&self, user: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes> {
+        let keys = self.shared.users.get(&user)?;
+        Some(fingerprint(&keys.newest.1, conversation, seq, text))
     }
 
     /// Whose user `user` is; none if there is no such user here (yet). Who has no key any more does not exist either.

@@ -4,15 +4,17 @@
 //! `user-keys`; every process that seals or opens holds them unwrapped in memory ([`Keyring`]), and no key enters Postgres.
 //! Destroying a user's data keys makes the user's content unreadable wherever it was copied to.
 
+mod fingerprint;
 mod keyring;
 mod master;
 mod names;
 mod seal;
 mod wrap;
 
+pub use fingerprint::fingerprint;
 pub use keyring::{Keyring, KeyringError, parse_key};
 pub use master::{KeyLineError, LocalMasterKeys, MasterError, MasterKeys, generate_line};
-pub use names::{IdentityKey, NameKey, open_name, seal_name, user_id};
+pub use names::{IdentityKey, NameKey, user_id};
 pub use seal::{Aad, DataKey, Field, OpenError, SealError, key_version, open, seal};
 pub use wrap::{KeyOwner, Wrapped, make_key, rewrap_key};
 

@@ -2,23 +2,27 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use ring::hmac;
 
-use super::seal::{Aad, DataKey, Field, open, seal};
-use super::{KeyBytes, OpenError, SealError, push_parts};
-use crate::domain::{CommandId, ConversationId, TenantId, UserId};
+use super::seal::DataKey;
+use super::{KeyBytes, push_parts};
+use crate::domain::{TenantId, UserId};
 
 /// Names have no versions of keys yet; the number leaves room for them.
 const NAME_KEY_VERSION: u32 = 1;
 
-/// The key of one conversation's name.
+/// The key of what one conversation shows of itself: its name, topic and picture.
 #[derive(Clone, Debug)]
 pub struct NameKey(DataKey);
 
 impl NameKey {
     pub(super) fn new(key: &KeyBytes) -> Self {
         Self(DataKey::new(NAME_KEY_VERSION, key))
+    }
+
+    /// To seal and open with, without an author.
+    pub fn key(&self) -> &DataKey {
+        &self.0
     }
 }
 
@@ -48,37 +52,4 @@ pub fn user_id(key: &IdentityKey, tenant: TenantId, external_id: &str) -> UserId
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&tag.as_ref()[..16]);
     UserId::from_bytes(bytes)
-}
-
-fn aad(tenant: TenantId, conversation: ConversationId, command: CommandId) -> Aad {
-    Aad { tenant, conversation, author: None, field: Field::Name, command }
-}
-
-/// Seals the name of `conversation`, in the format of [`super::seal()`], without an author.
-///
-/// # Errors
-/// If the system has no randomness to give.
-pub fn seal_name(
-    key: &NameKey,
-    tenant: TenantId,
-    conversation: ConversationId,
-    command: CommandId,
-    name: &str,
-) -> Result<Bytes, SealError> {
-    seal(&key.0, &aad(tenant, conversation, command), name.as_bytes())
-}
-
-/// Opens a name. `command` is the one that set it.
-///
-/// # Errors
-/// See [`OpenError`].
-pub fn open_name(
-    key: &NameKey,
-    tenant: TenantId,
-    conversation: ConversationId,
-    command: CommandId,
-    sealed: &[u8],
-) -> Result<String, OpenError> {
-    let name = open(&key.0, &aad(tenant, conversation, command), sealed)?;
-    String::from_utf8(name).map_err(|_| OpenError::Broken)
 }

@@ -25,8 +25,14 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_LEN + TAG_BYTES;
 pub enum Field {
     /// The text of a message.
     Text,
+    /// What somebody has begun to write.
+    Draft,
     /// The name of a conversation.
     Name,
+    /// What a conversation is about.
+    Topic,
+    /// The picture of a conversation.
+    Picture,
 }
 
 impl Field {
@@ -34,7 +40,10 @@ impl Field {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Draft => "draft",
             Self::Name => "name",
+            Self::Topic => "topic",
+            Self::Picture => "picture",
         }
     }
 }

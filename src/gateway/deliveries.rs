@@ -4,6 +4,8 @@
 //! own conversation only, and for [`KEY_PATIENCE`] at most; then the event is passed over loudly, and the sockets it was for are closed,
 //! so that they fetch it. It is never shown as deleted. The same for a record that cannot be decoded.
 
+mod own;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +22,7 @@ use super::failure::json;
 use super::outbox::Worth;
 use super::ports::{EventRow, Journal, OpenError};
 use super::shapes::{self, Opener};
-use crate::codec::records::{ConversationEvent, Delivery, Marks, Receipt, Signal};
+use crate::codec::records::{ConversationEvent, Delivery, Marks, MemberState, Receipt, Signal};
 use crate::codec::{DecodeError, Record};
 use crate::domain::{ConversationId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use crate::log::{Fetched, ReadError, Records, topics};
@@ -191,6 +193,7 @@ impl Deliveries {
         match codec.name_of(record)?.as_str() {
             ConversationEvent::NAME => self.event(codec.decode(record)?, users),
             Receipt::NAME => self.receipt(&codec.decode(record)?, users),
+            MemberState::NAME => own::changed(&self.edge, &codec.decode(record)?),
             Signal::NAME => self.signal(&codec.decode(record)?, users),
             // A newer sequencer knows more than this gateway; it is nothing with a position, so nobody sees a gap.
             unknown => tracing::debug!(unknown, "a delivery of an unknown record"),

@@ -17,7 +17,8 @@ use super::hub::Socket;
 use super::ports::*;
 use crate::codec::records::{ConversationCommand, Delivery, Marks, PresenceStatus, Reply, Session};
 use crate::codec::{Codec, Record};
-use crate::domain::policy::Role;
+use crate::crypto::Field;
+use crate::domain::policy::{ConversationKind, Role};
 use crate::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use crate::log::AppendError;
 
@@ -84,7 +85,7 @@ impl Reads for FakeReads {
 
     async fn messages(
         &self,
-        _: TenantId,
+        _: UserId,
         conversation: ConversationId,
         first: i64,
         last: i64,
@@ -93,9 +94,13 @@ impl Reads for FakeReads {
         Ok(rows.into_iter().filter(|row| (first..=last).contains(&row.seq)).collect())
     }
 
+    async fn pins(&self, _: UserId, _: ConversationId) -> Result<Vec<MessageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn events(
         &self,
-        _: TenantId,
+        _: UserId,
         conversation: ConversationId,
         after: i64,
         limit: u32,
@@ -123,6 +128,12 @@ impl Reads for FakeReads {
         let all = self.applied.iter().filter(|entry| entry.key().0 == journal);
         Ok(all.map(|entry| (entry.key().1, *entry.value())).collect())
     }
+}
+
+/// Of a group with so many messages and events.
+pub fn member_of_group(role: Role, last_seq: i64, last_position: i64) -> Membership {
+    let (kind, role) = (ConversationKind::Group, Some(role));
+    Membership { kind, role, last_seq, last_position, visible_after_seq: 0, visible_after_position: 0 }
 }
 
 /// "Seals" by a prefix.
@@ -169,19 +180,23 @@ impl Keyring for FakeKeys {
         UserId::derive("fake", &[tenant.as_bytes(), external_id.as_bytes()])
     }
 
-    fn seal_text(&self, _: Place, _: UserId, text: &str) -> Option<Bytes> {
+    fn seal_written(&self, _: Place, _: UserId, _: Field, text: &str) -> Option<Bytes> {
         (!self.missing.load(Ordering::Relaxed)).then(|| Self::sealed(text))
     }
 
-    fn open_text(&self, _: Place, _: UserId, sealed: &[u8]) -> Result<String, OpenError> {
+    fn open_written(&self, _: Place, _: UserId, _: Field, sealed: &[u8]) -> Result<String, OpenError> {
         self.open(sealed)
     }
 
-    fn seal_name(&self, _: Place, name: &str) -> Option<Bytes> {
-        Some(Self::sealed(name))
+    fn fingerprint(&self, _: UserId, _: ConversationId, _: i64, text: &str) -> Option<Bytes> {
+        Some(Self::sealed(text))
     }
 
-    fn open_name(&self, _: Place, sealed: &[u8]) -> Result<String, OpenError> {
+    fn seal_shown(&self, _: Place, _: Field, text: &str) -> Option<Bytes> {
+        Some(Self::sealed(text))
+    }
+
+    fn open_shown(&self, _: Place, _: Field, sealed: &[u8]) -> Result<String, OpenError> {
         self.open(sealed)
     }
 }

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::failure::Failure;
 use super::hub::Socket;
 use crate::codec::records::{Marks, PresenceStatus, Session};
-use crate::domain::conversation::Event;
-use crate::domain::policy::{ConversationKind, Role};
+use crate::crypto::Field;
+use crate::domain::conversation::{Event, Settings};
+use crate::domain::policy::{ConversationKind, History, Role};
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
 /// Why a view cannot be read.
@@ -51,6 +52,34 @@ pub struct MessageRow {
     pub thread: Option<i64>,
     /// User ids, `all` or `here`.
     pub mentions: Vec<String>,
+    /// What the newest edit made of it.
+    pub edit: Option<EditRow>,
+    /// One for each emoji.
+    pub reactions: Vec<ReactionRow>,
+}
+
+/// The newest edit of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EditRow {
+    /// Of its event.
+    pub at: Timestamp,
+    /// The command that brought it.
+    pub causation: CommandId,
+    /// Sealed.
+    pub text: Bytes,
+    /// User ids, `all` or `here`.
+    pub mentions: Vec<String>,
+}
+
+/// How many reacted to a message with one emoji.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReactionRow {
+    /// With what.
+    pub emoji: String,
+    /// How many.
+    pub count: i64,
+    /// Whether the reader is one of them.
+    pub mine: bool,
 }
 
 /// An event as the view has it.
@@ -70,11 +99,11 @@ pub struct EventRow {
     pub event: Option<Event>,
 }
 
-/// A sealed name, with the command that set it.
+/// Something sealed, with the command that brought it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SealedName {
+pub struct Sealed {
     /// Sealed.
-    pub name: Bytes,
+    pub bytes: Bytes,
     /// Opens it.
     pub causation: CommandId,
 }
@@ -87,14 +116,26 @@ pub struct ConversationRow {
     /// Direct, group or channel.
     pub kind: ConversationKind,
     /// Sealed.
-    pub name: Option<SealedName>,
+    pub name: Option<Sealed>,
+    /// What it is about.
+    pub topic: Option<Sealed>,
+    /// An address or the id of an attachment.
+    pub picture: Option<Sealed>,
+    /// What new members see of what was said before they came.
+    pub history: History,
+    /// Messages up to this one are not for this member.
+    pub visible_after: i64,
+    /// One's own.
+    pub settings: Settings,
+    /// What one has begun to write.
+    pub draft: Option<Sealed>,
     /// Present members.
     pub members_count: i64,
     /// The newest event.
     pub last_position: i64,
     /// The newest message.
     pub last_seq: i64,
-    /// None if there is none, or it was removed.
+    /// None if there is none, or it was removed, or its reader removed it for itself.
     pub last_message: Option<MessageRow>,
     /// One's own read pointer.
     pub read_seq: i64,
@@ -119,6 +160,10 @@ pub struct Membership {
     pub last_seq: i64,
     /// The newest event.
     pub last_position: i64,
+    /// Messages up to this one are not for this member: they were sent before it came.
+    pub visible_after_seq: i64,
+    /// Nor events up to this one.
+    pub visible_after_position: i64,
 }
 
 /// A page of the inbox.
@@ -184,18 +229,20 @@ pub trait Reads: Send + Sync {
         conversation: ConversationId,
         user: UserId,
     ) -> Result<Option<ConversationRow>, ReadError>;
-    /// The messages with `first <= seq <= last` that were not removed, in any order.
+    /// The messages with `first <= seq <= last` that were not removed, as `user` sees them, in any order.
     async fn messages(
         &self,
-        tenant: TenantId,
+        user: UserId,
         conversation: ConversationId,
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError>;
-    /// The first `limit` events after `position`, oldest first.
+    /// The pinned messages, as `user` sees them, pinned last first.
+    async fn pins(&self, user: UserId, conversation: ConversationId) -> Result<Vec<MessageRow>, ReadError>;
+    /// The first `limit` events after `position` that `user` may see, oldest first.
     async fn events(
         &self,
-        tenant: TenantId,
+        user: UserId,
         conversation: ConversationId,
         after: i64,
         limit: u32,
@@ -246,14 +293,16 @@ pub trait Keyring: Send + Sync {
     async fn wait_for(&self, tenant: TenantId, user: UserId, timeout: Duration) -> bool;
     /// The user whom `tenant` calls `external_id`.
     fn user_id(&self, tenant: TenantId, external_id: &str) -> UserId;
-    /// Seals a message's text under the newest key of `author`. None: there is no key here.
-    fn seal_text(&self, place: Place, author: UserId, text: &str) -> Option<Bytes>;
-    /// Opens a message's text.
-    fn open_text(&self, place: Place, author: UserId, sealed: &[u8]) -> Result<String, OpenError>;
-    /// Seals a conversation's name. None: no randomness to be had.
-    fn seal_name(&self, place: Place, name: &str) -> Option<Bytes>;
-    /// Opens a conversation's name.
-    fn open_name(&self, place: Place, sealed: &[u8]) -> Result<String, OpenError>;
+    /// Seals what somebody wrote under the newest key of `author`. None: there is no key here.
+    fn seal_written(&self, place: Place, author: UserId, field: Field, text: &str) -> Option<Bytes>;
+    /// Opens what somebody wrote.
+    fn open_written(&self, place: Place, author: UserId, field: Field, sealed: &[u8]) -> Result<String, OpenError>;
+    /// What tells that `author` wrote the same text for message `seq`, and nothing to others. None: there is no key here.
+    fn fingerprint(&self, author: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes>;
+    /// Seals what a conversation shows of itself under its key. None: no randomness to be had.
+    fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes>;
+    /// Opens what a conversation shows of itself.
+    fn open_shown(&self, place: Place, field: Field, sealed: &[u8]) -> Result<String, OpenError>;
 }
 
 /// What an access token says.

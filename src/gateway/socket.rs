@@ -112,7 +112,7 @@ async fn tell(edge: &Edge, socket: &Socket, caught: Caught) {
     let opener = Opener::new(&*edge.ports.keyring, socket.tenant);
     for row in caught.conversations {
         let conversation = row.conversation;
-        match opener.conversation(row) {
+        match opener.conversation(socket.user, row) {
             Ok(shape) => socket.outbox.push_when_room(frames::push("inbox.changed", &shape)).await,
             Err(error) => {
                 tracing::error!(%error, %conversation, "a conversation cannot be shown; its socket is closed to try again");

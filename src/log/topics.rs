@@ -17,6 +17,8 @@ pub const CONVERSATION_JOURNAL: &str = "conversation-journal";
 pub const CONVERSATION_EVENTS: &str = "conversation-events";
 /// Both pointers of each member. Key: conversation/user. Public.
 pub const RECEIPTS: &str = "receipts";
+/// What members keep for themselves. Key: conversation/user/kind, for hidden messages with /seq. Public.
+pub const MEMBER_STATE: &str = "member-state";
 /// Typing. Key: conversation.
 pub const CONVERSATION_SIGNALS: &str = "conversation-signals";
 /// What is asked of users. Key: user.
@@ -44,6 +46,7 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 pub const PUBLIC: &[(&str, &str)] = &[
     (CONVERSATION_EVENTS, CONVERSATION_JOURNAL),
     (RECEIPTS, CONVERSATION_JOURNAL),
+    (MEMBER_STATE, CONVERSATION_JOURNAL),
     (USER_EVENTS, USER_JOURNAL),
     (USER_KEYS, USER_JOURNAL),
 ];
@@ -71,6 +74,7 @@ const TOPICS: &[(&str, Partitions, &str, i64, bool)] = &[
     (CONVERSATION_JOURNAL, Partitions::Journal, "delete", -1, true),
     (CONVERSATION_EVENTS, Partitions::Journal, "compact", -1, false),
     (RECEIPTS, Partitions::Journal, "compact", -1, false),
+    (MEMBER_STATE, Partitions::Journal, "compact", -1, false),
     (CONVERSATION_SIGNALS, Partitions::Journal, "delete", 5 * MINUTE, false),
     (USER_COMMANDS, Partitions::Journal, "delete", 7 * DAY, true),
     (USER_JOURNAL, Partitions::Journal, "delete", -1, true),

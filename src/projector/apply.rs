@@ -16,7 +16,7 @@ const STAGE: &str = "
         actor TEXT NOT NULL, at BIGINT NOT NULL, causation TEXT NOT NULL, epoch INT NOT NULL, partition INT NOT NULL,
         index BIGINT NOT NULL, seq BIGINT NOT NULL, last_seq BIGINT NOT NULL, event BYTEA, client_id UUID, text BYTEA, reply_to BIGINT,
         thread BIGINT, mentions TEXT[] NOT NULL, kind TEXT, name BYTEA, users TEXT[] NOT NULL, roles TEXT[] NOT NULL,
-        role TEXT, first_slot BIGINT, promoted TEXT, read_seq BIGINT, delivered_seq BIGINT, external_id TEXT, user_name TEXT
+        role TEXT, first_slot BIGINT, promoted TEXT, read_seq BIGINT, delivered_seq BIGINT, external_id TEXT, user_name TEXT, body JSONB
     ) ON COMMIT DELETE ROWS";
 
 /// A batch before it in the same transaction is done with. Lists travel as JSON: Postgres has no arrays of arrays of different lengths.
@@ -26,14 +26,14 @@ const FILL: &str = "
     SELECT wave, conversation, type, tenant, position, actor, at, causation, epoch, partition, index, seq, last_seq, event,
            client_id, text, reply_to, thread, ARRAY(SELECT jsonb_array_elements_text(mentions)), kind, name,
            ARRAY(SELECT jsonb_array_elements_text(users)), ARRAY(SELECT jsonb_array_elements_text(roles)), role, first_slot,
-           promoted, read_seq, delivered_seq, external_id, user_name
+           promoted, read_seq, delivered_seq, external_id, user_name, body
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::int[],
                 $10::int[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[], $15::uuid[], $16::bytea[], $17::bigint[],
                 $18::bigint[], $19::jsonb[], $20::text[], $21::bytea[], $22::jsonb[], $23::jsonb[], $24::text[], $25::bigint[],
-                $26::text[], $27::bigint[], $28::bigint[], $29::text[], $30::text[])
+                $26::text[], $27::bigint[], $28::bigint[], $29::text[], $30::text[], $31::jsonb[])
          AS b (wave, conversation, type, tenant, position, actor, at, causation, epoch, partition, index, seq, last_seq, event,
                client_id, text, reply_to, thread, mentions, kind, name, users, roles, role, first_slot, promoted, read_seq,
-               delivered_seq, external_id, user_name)";
+               delivered_seq, external_id, user_name, body)";
 
 /// Makes `batch`, unless this connection has it.
 ///
@@ -156,6 +156,7 @@ async fn fill(connection: &mut PgConnection, items: &[Item], waves: &[i32]) -> R
         .bind(column(items, |i| i.delivered_seq))
         .bind(column(items, |i| i.external_id.as_deref()))
         .bind(column(items, |i| i.user_name.as_deref()))
+        .bind(column(items, |i| i.body.as_ref()))
         .execute(connection)
         .await
         .map(drop)

@@ -1,14 +1,17 @@
 //! One event as projections see it: a row of the temporary table `batch`. Made from the public bytes only, so that a rebuild from the
 //! public streams sees what the live view saw.
 
+use std::fmt::Write as _;
+
 use anyhow::Context;
 use bytes::Bytes;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::codec::Codec;
-use crate::codec::records::{ConversationEvent, Presence, Receipt, UserEvent};
+use crate::codec::records::{ConversationEvent, MemberState, Presence, Receipt, UserEvent};
 use crate::domain::UserId;
-use crate::domain::conversation::MemberJoined;
+use crate::domain::conversation::{MemberJoined, MessageEdited, UpdateConversation};
 use crate::log::{Fetched, topics};
 
 /// A row of `batch`. Columns that a type does not have are empty.
@@ -45,11 +48,21 @@ pub struct Item {
     pub delivered_seq: Option<i64>,
     pub external_id: Option<String>,
     pub user_name: Option<String>,
+    /// What only rare types have, and sealed bytes among it in hexadecimal.
+    pub body: Option<serde_json::Value>,
 }
 
 /// Postgres has no text with U+0000, and what somebody typed must not stop a partition.
 fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Item {
@@ -62,6 +75,7 @@ impl Item {
         let decoded = match stream {
             topics::CONVERSATION_EVENTS => codec.decode(value).map(|event| Self::conversation_event(event, value)),
             topics::RECEIPTS => codec.decode(value).map(Self::receipt),
+            topics::MEMBER_STATE => codec.decode(value).map(Self::member_state),
             topics::USER_EVENTS => codec.decode(value).map(Self::user_event),
             _ => return Ok(None),
         };
@@ -138,13 +152,59 @@ impl Item {
             item.users = left.users.iter().map(ToString::to_string).collect();
             item.promoted = left.promoted.map(|user| user.to_string());
         }
+        item.rare(event.message_edited, event.conversation_updated);
+        if let Some(deleted) = event.message_deleted {
+            item.body = Some(json!({ "messages": deleted.messages }));
+        }
+        if let Some(reaction) = event.reaction {
+            item.body = Some(json!({ "seq": reaction.seq, "emoji": storable(reaction.emoji) }));
+        }
+        if let Some(of) = event.message {
+            item.body = Some(json!(of));
+        }
+        if let Some(member) = event.member_role {
+            (item.users, item.role) = (vec![member.user.to_string()], Some(member.role.to_string()));
+        }
         item
+    }
+
+    /// What holds sealed content.
+    fn rare(&mut self, edited: Option<MessageEdited>, updated: Option<UpdateConversation>) {
+        if let Some(MessageEdited { seq, text, fingerprint, mentions }) = edited {
+            self.text = Some(text);
+            self.mentions = mentions.into_iter().map(storable).collect();
+            self.body = Some(json!({ "seq": seq, "fingerprint": hex(&fingerprint) }));
+        }
+        if let Some(UpdateConversation { name, topic, picture, history, cleared }) = updated {
+            self.name = name;
+            let (topic, picture) = (topic.map(|topic| hex(&topic)), picture.map(|picture| hex(&picture)));
+            let cleared: Vec<_> = cleared.into_iter().map(storable).collect();
+            self.body = Some(json!({ "topic": topic, "picture": picture, "history": history, "cleared": cleared }));
+        }
+    }
+
+    fn member_state(state: MemberState) -> Self {
+        let settings = state.settings.map(|settings| json!(settings));
+        Self {
+            conversation: state.conversation.to_string(),
+            kind_of_event: storable(state.r#type),
+            tenant: state.tenant.to_string(),
+            actor: state.user.to_string(),
+            at: state.occurred_at.0,
+            causation: state.causation.to_string(),
+            epoch: state.epoch,
+            partition: state.partition,
+            index: state.index,
+            text: state.draft.and_then(|draft| draft.text),
+            body: settings.or_else(|| state.hidden.map(|of| json!(of))),
+            ..Self::default()
+        }
     }
 
     fn receipt(receipt: Receipt) -> Self {
         Self {
             conversation: receipt.conversation.to_string(),
-            kind_of_event: "receipt.read".into(),
+            kind_of_event: storable(receipt.r#type),
             tenant: receipt.tenant.to_string(),
             actor: receipt.user.to_string(),
             at: receipt.occurred_at.0,

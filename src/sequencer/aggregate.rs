@@ -71,6 +71,17 @@ impl RosterChange {
     }
 }
 
+/// Who of the members hears of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// All of them.
+    Everyone,
+    /// All of them, but only the actor where they are many.
+    Few,
+    /// The actor.
+    Actor,
+}
+
 /// Something with a state, commands and events.
 pub trait Aggregate: Send + Sync + Sized + 'static {
     /// Names one.
@@ -81,6 +92,10 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
     type Input: Clone + Debug + Send + Sync + 'static;
     /// What happens.
     type Event: Clone + Debug + Send + Sync + 'static;
+    /// Names what a single command needs of the view beside the state.
+    type Lookup: Copy + Eq + Hash + Debug + Send + Sync + 'static;
+    /// What lookups of one aggregate found.
+    type Found: Send + Sync + 'static;
 
     /// Topic of the commands.
     const COMMANDS: &'static str;
@@ -129,12 +144,14 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
     fn roster(state: &Self::State) -> Vec<UserId>;
     /// What an event does to the roster.
     fn roster_change(event: &Self::Event) -> RosterChange;
-    /// Whether only the actor hears of this one if the roster is large.
-    fn quiet_in_crowds(event: &Self::Event) -> bool;
-    /// Forgets what is only needed for retries made before `before`.
-    fn forget(state: &mut Self::State, before: Timestamp);
-    /// The retry that must be looked up in the view, if it is not in `state`: the client id of an older send.
-    fn old_send(state: Option<&Self::State>, input: &Self::Input) -> Option<(UserId, uuid::Uuid)>;
-    /// Takes from `loaded` the sends that were looked up for a state in memory.
-    fn recall(state: &mut Self::State, loaded: Self::State);
+    /// Who of the roster hears of this one.
+    fn hears(event: &Self::Event) -> Hears;
+    /// Forgets what the view has, which has all events before `position`, but what retries may need that were made since `before`.
+    fn forget(state: &mut Self::State, before: Timestamp, position: i64);
+    /// What must be looked up in the view to decide `input`, as it is not in `state`.
+    fn lookup(state: Option<&Self::State>, input: &Self::Input) -> Option<Self::Lookup>;
+    /// Brings what was looked up past an event.
+    fn refresh(found: &mut Self::Found, recorded: &Recorded<Self::Event>);
+    /// Takes what was looked up.
+    fn recall(state: &mut Self::State, found: Self::Found);
 }

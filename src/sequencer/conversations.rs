@@ -1,11 +1,11 @@
 //! Conversations, as the sequencer's engine sees them.
 
-use uuid::Uuid;
-
-use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
-use crate::codec::records::{Body, ConversationCommand, ConversationEvent, JournalRecord, Receipt, StreamRecord};
+use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
+use crate::codec::records::{
+    ConversationCommand, ConversationEvent, JournalRecord, MemberState, Receipt, StreamRecord,
+};
 use crate::codec::{Codec, DecodeError, EncodeError};
-use crate::domain::conversation::{self, Conversation, Event, Input, Read};
+use crate::domain::conversation::{self, Conversation, Event, Input, Known, Lookup, OfMessage, Read};
 use crate::domain::decision::{Decision, Recorded};
 use crate::domain::time::MINUTE_MS;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
@@ -23,6 +23,8 @@ impl Aggregate for Conversations {
     type State = Conversation;
     type Input = Input;
     type Event = Event;
+    type Lookup = Lookup;
+    type Found = Known;
 
     const COMMANDS: &'static str = topics::CONVERSATION_COMMANDS;
     const JOURNAL: &'static str = topics::CONVERSATION_JOURNAL;
@@ -73,10 +75,15 @@ impl Aggregate for Conversations {
     ) -> Result<Vec<StreamRecord>, EncodeError> {
         let conversation = stamp.aggregate;
         let record = match &recorded.event {
-            Event::Read(read) => StreamRecord {
+            Event::Read(read) | Event::Delivered(read) => StreamRecord {
                 stream: topics::RECEIPTS.to_owned(),
                 key: format!("{conversation}/{}", recorded.actor),
                 value: Some(codec.encode(&receipt(stamp, recorded, *read))?),
+            },
+            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => StreamRecord {
+                stream: topics::MEMBER_STATE.to_owned(),
+                key: format!("{conversation}/{}/{}", recorded.actor, kind_of_state(&recorded.event)),
+                value: Some(codec.encode(&member_state(stamp, recorded))?),
             },
             event => StreamRecord {
                 stream: topics::CONVERSATION_EVENTS.to_owned(),
@@ -84,16 +91,23 @@ impl Aggregate for Conversations {
                 value: Some(codec.encode(&public_event(stamp, recorded, event.clone()))?),
             },
         };
-        Ok(vec![record])
+        let tombstone = |position: i64| StreamRecord {
+            stream: topics::CONVERSATION_EVENTS.to_owned(),
+            key: format!("{conversation}/{position}"),
+            value: None,
+        };
+        let removed = match &recorded.event {
+            Event::Deleted(deleted) => deleted.messages.iter().flat_map(|message| message.positions.clone()).collect(),
+            _ => Vec::new(),
+        };
+        Ok(std::iter::once(record).chain(removed.into_iter().map(tombstone)).collect())
     }
 
     fn recorded(codec: &Codec, record: &JournalRecord) -> Result<Option<Recorded<Event>>, DecodeError> {
         let Some(value) = record.records.first().and_then(|r| r.value.as_deref()) else { return Ok(None) };
         let event = match record.records[0].stream.as_str() {
-            topics::RECEIPTS => {
-                let receipt: Receipt = codec.decode(value)?;
-                Some(Event::Read(Read { read_seq: receipt.read_seq, delivered_seq: receipt.delivered_seq }))
-            }
+            topics::RECEIPTS => Some(codec.decode::<Receipt>(value)?.event()),
+            topics::MEMBER_STATE => codec.decode::<MemberState>(value)?.event(),
             topics::CONVERSATION_EVENTS => codec.decode::<ConversationEvent>(value)?.event(),
             _ => None,
         };
@@ -116,29 +130,45 @@ impl Aggregate for Conversations {
             }
             Event::Joined(joined) => RosterChange { joined: joined.users.clone(), ..none },
             Event::Left(left) => RosterChange { left: left.users.clone(), ..none },
-            Event::Sent(_) | Event::Read(_) => none,
+            _ => none,
         }
     }
 
-    fn quiet_in_crowds(event: &Event) -> bool {
-        matches!(event, Event::Read(_))
-    }
-
-    fn forget(state: &mut Conversation, before: Timestamp) {
-        state.forget_sends(before);
-    }
-
-    fn old_send(state: Option<&Conversation>, input: &Input) -> Option<(UserId, Uuid)> {
-        let conversation::Command::Send(send) = &input.command else { return None };
-        let made = Timestamp::of_uuid(send.client_id)?;
-        let known = state.is_some_and(|c| c.sent.contains_key(&(input.actor, send.client_id)));
-        (!known && made < input.at.plus(-RECENT_SENDS_MS)).then_some((input.actor, send.client_id))
-    }
-
-    fn recall(state: &mut Conversation, loaded: Conversation) {
-        for (send, told) in loaded.sent {
-            state.sent.entry(send).or_insert(told);
+    fn hears(event: &Event) -> Hears {
+        match event {
+            Event::Read(_) | Event::Delivered(_) => Hears::Few,
+            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => Hears::Actor,
+            _ => Hears::Everyone,
         }
+    }
+
+    fn forget(state: &mut Conversation, before: Timestamp, position: i64) {
+        state.known.forget(before, position);
+    }
+
+    fn lookup(state: Option<&Conversation>, input: &Input) -> Option<Lookup> {
+        let recent_since = input.at.plus(-RECENT_SENDS_MS);
+        match state {
+            Some(state) => state.known.lookup(input, recent_since),
+            None => Known::default().lookup(input, recent_since),
+        }
+    }
+
+    fn refresh(found: &mut Known, recorded: &Recorded<Event>) {
+        found.evolve(recorded);
+    }
+
+    fn recall(state: &mut Conversation, found: Known) {
+        state.known.recall(found);
+    }
+}
+
+/// The last part of the key in `member-state`.
+fn kind_of_state(event: &Event) -> String {
+    match event {
+        Event::Hidden(OfMessage { seq }) => format!("hidden/{seq}"),
+        Event::Draft(_) => "draft".to_owned(),
+        _ => "settings".to_owned(),
     }
 }
 
@@ -156,15 +186,37 @@ fn receipt(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, read: Read
         epoch: stamp.epoch,
         partition: stamp.partition,
         index: stamp.index,
+        r#type: recorded.event.name().to_owned(),
     }
 }
 
-fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event: Event) -> ConversationEvent {
-    let r#type = event.name().to_owned();
-    let body = Body::from(event);
-    ConversationEvent {
+fn member_state(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>) -> MemberState {
+    let mut state = MemberState {
         event_id: stamp.event_id,
-        r#type,
+        r#type: recorded.event.name().to_owned(),
+        tenant: stamp.tenant,
+        conversation: stamp.aggregate,
+        user: recorded.actor,
+        occurred_at: recorded.at,
+        causation: stamp.causation,
+        traceparent: stamp.traceparent.clone(),
+        epoch: stamp.epoch,
+        partition: stamp.partition,
+        index: stamp.index,
+        ..MemberState::default()
+    };
+    match &recorded.event {
+        Event::Settings(settings) => state.settings = Some(*settings),
+        Event::Hidden(of) => state.hidden = Some(*of),
+        Event::Draft(draft) => state.draft = Some(draft.clone()),
+        _ => {}
+    }
+    state
+}
+
+fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event: Event) -> ConversationEvent {
+    let mut record = ConversationEvent {
+        event_id: stamp.event_id,
         tenant: stamp.tenant,
         conversation: stamp.aggregate,
         position: recorded.position,
@@ -176,9 +228,8 @@ fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event
         partition: stamp.partition,
         index: stamp.index,
         last_seq: stamp.last_seq,
-        conversation_created: body.conversation_created,
-        message_sent: body.message_sent,
-        member_joined: body.member_joined,
-        member_left: body.member_left,
-    }
+        ..ConversationEvent::default()
+    };
+    record.set(event);
+    record
 }

@@ -177,9 +177,28 @@ impl<A: Aggregate> Owner<A> {
         self.hot.get(&id)?.state.as_ref()
     }
 
-    /// For changes of what is not an event (looked-up client ids).
-    pub fn state_mut(&mut self, id: A::Id) -> Option<&mut A::State> {
-        self.hot.get_mut(&id)?.state.as_mut()
+    /// Takes what was looked up in the view, which is at `view_offset`, of aggregates in memory, and brings it up to date.
+    /// The caller has checked that `view_offset` is from [`Owner::tail_from`] to the head.
+    pub fn recall(&mut self, mut found: HashMap<A::Id, A::Found>, view_offset: i64) {
+        if found.is_empty() {
+            return;
+        }
+        let tail = self.tail.iter().filter(|tail| tail.offset >= view_offset);
+        let tail = tail.filter_map(|tail| Some((tail.aggregate, tail.recorded.as_deref()?)));
+        let flying = self.flights.iter().filter_map(|flight| match flight {
+            Flight::Append { command, recorded, .. } => Some((command.aggregate, recorded.as_deref()?)),
+            _ => None,
+        });
+        for (aggregate, recorded) in tail.chain(flying) {
+            if let Some(found) = found.get_mut(&aggregate) {
+                A::refresh(found, recorded);
+            }
+        }
+        for (id, found) in found {
+            if let Some(state) = self.hot.get_mut(&id).and_then(|hot| hot.state.as_mut()) {
+                A::recall(state, found);
+            }
+        }
     }
 
     /// Takes what the view, which is at `view_offset`, has of an aggregate, and brings it up to date from the tail.
@@ -215,11 +234,22 @@ impl<A: Aggregate> Owner<A> {
 
     /// Forgets retries made before `before` where the view has them, and aggregates long not used where there are too many.
     pub fn sweep(&mut self, before: crate::domain::Timestamp) {
-        let in_tail: HashSet<A::Id> = self.tail.iter().map(|tail| tail.aggregate).collect();
+        // The oldest event of each that the view may lack.
+        let mut lacking: HashMap<A::Id, i64> = HashMap::new();
+        let tail = self.tail.iter().map(|tail| (tail.aggregate, &tail.recorded));
+        let flying = self.flights.iter().filter_map(|flight| match flight {
+            Flight::Append { command, recorded, .. } => Some((command.aggregate, recorded)),
+            _ => None,
+        });
+        for (id, recorded) in tail.chain(flying) {
+            let Some(position) = recorded.as_ref().map(|recorded| recorded.position).filter(|p| *p > 0) else {
+                continue;
+            };
+            lacking.entry(id).or_insert(position);
+        }
         for (id, hot) in &mut self.hot {
-            let settled = hot.flights == 0 && !in_tail.contains(id);
-            if let Some(state) = hot.state.as_mut().filter(|_| settled) {
-                A::forget(state, before);
+            if let Some(state) = hot.state.as_mut() {
+                A::forget(state, before, lacking.get(id).copied().unwrap_or(i64::MAX));
             }
         }
         if self.hot.len() > self.limits.hot {
@@ -233,7 +263,8 @@ impl<A: Aggregate> Owner<A> {
 
     /// Decides a command. What it returns must be appended, in this order, and its report given to [`Owner::reported`].
     ///
-    /// `looked_up`: whether the view was asked for [`Aggregate::old_send`] of it. Without that a late retry would be taken for new.
+    /// `looked_up`: whether the view was asked for [`Aggregate::lookup`] of it. Without that a late retry would be taken for new, and a message
+    /// for removed.
     ///
     /// # Errors
     /// If the event does not fit its schema, which is a defect.
@@ -255,8 +286,8 @@ impl<A: Aggregate> Owner<A> {
             return Ok(None);
         };
         hot.touched = self.clock;
-        if !looked_up && A::old_send(hot.state.as_ref(), &command.input).is_some() {
-            self.answer(command, Err(unavailable("whether it was sent before could not be looked up in time")));
+        if !looked_up && A::lookup(hot.state.as_ref(), &command.input).is_some() {
+            self.answer(command, Err(unavailable("what it names could not be looked up in time")));
             return Ok(None);
         }
         match A::decide(hot.state.as_ref(), &command.input) {

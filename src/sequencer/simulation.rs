@@ -6,13 +6,14 @@
 //! also left out once, and the judge must notice.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
 use super::owner::{Again, Owner, OwnerLimits};
 use super::progress::Progress;
 use crate::codec::records::{JournalRecord, ReplyTo, StreamRecord};
@@ -30,6 +31,9 @@ impl Aggregate for Counter {
     type State = i64;
     type Input = u32;
     type Event = i64;
+    type Lookup = Infallible;
+    type Found = ();
+
     const COMMANDS: &'static str = "commands";
     const JOURNAL: &'static str = "journal";
 
@@ -84,14 +88,15 @@ impl Aggregate for Counter {
     fn roster_change(_: &i64) -> RosterChange {
         RosterChange::default()
     }
-    fn quiet_in_crowds(_: &i64) -> bool {
-        false
+    fn hears(_: &i64) -> Hears {
+        Hears::Everyone
     }
-    fn forget(_: &mut i64, _: Timestamp) {}
-    fn old_send(_: Option<&i64>, _: &u32) -> Option<(UserId, uuid::Uuid)> {
+    fn forget(_: &mut i64, _: Timestamp, _: i64) {}
+    fn lookup(_: Option<&i64>, _: &u32) -> Option<Infallible> {
         None
     }
-    fn recall(_: &mut i64, _: i64) {}
+    fn refresh((): &mut (), _: &Recorded<i64>) {}
+    fn recall(_: &mut i64, (): ()) {}
 }
 
 /// A rule of the shell that is left out.

@@ -1,8 +1,8 @@
 //! Users, as the sequencer's engine sees them.
 
-use uuid::Uuid;
+use std::convert::Infallible;
 
-use super::aggregate::{Aggregate, Command, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
 use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey, UserKeyRewrap};
 use crate::codec::{Codec, DecodeError, EncodeError, Record};
 use crate::domain::decision::{Decision, Recorded};
@@ -19,6 +19,8 @@ impl Aggregate for Users {
     type State = User;
     type Input = Input;
     type Event = Event;
+    type Lookup = Infallible;
+    type Found = ();
 
     const COMMANDS: &'static str = topics::USER_COMMANDS;
     const JOURNAL: &'static str = topics::USER_JOURNAL;
@@ -134,17 +136,19 @@ impl Aggregate for Users {
         RosterChange::default()
     }
 
-    fn quiet_in_crowds(_: &Event) -> bool {
-        false
+    fn hears(_: &Event) -> Hears {
+        Hears::Everyone
     }
 
-    fn forget(_: &mut User, _: Timestamp) {}
+    fn forget(_: &mut User, _: Timestamp, _: i64) {}
 
-    fn old_send(_: Option<&User>, _: &Input) -> Option<(UserId, Uuid)> {
+    fn lookup(_: Option<&User>, _: &Input) -> Option<Infallible> {
         None
     }
 
-    fn recall(_: &mut User, _: User) {}
+    fn refresh((): &mut (), _: &Recorded<Event>) {}
+
+    fn recall(_: &mut User, (): ()) {}
 }
 
 fn rewrap(codec: &Codec, fetched: &Fetched, value: &[u8]) -> Result<Command<Users>, String> {

@@ -1,13 +1,14 @@
 //! What a sequencer loads: states as the view has them, with its checkpoint, in one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::reads::StoreError;
 use super::{HeadRow, LIVE, Store};
-use crate::domain::conversation::{Conversation, Member, Sent};
+use crate::domain::conversation::{Conversation, Known, Lookup, Member, Message, Sent, Settings};
 use crate::domain::user::{Profile, User};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::log::journal::Head;
@@ -19,6 +20,8 @@ pub struct LoadedConversations {
     pub head: Head,
     /// Those that exist.
     pub conversations: HashMap<ConversationId, Conversation>,
+    /// What was looked up.
+    pub found: HashMap<ConversationId, Known>,
 }
 
 /// Users as the view has them.
@@ -41,7 +44,7 @@ fn first_uuid(at: Timestamp) -> Uuid {
 }
 
 impl Store {
-    /// Loads `ids`, with the client ids made since `recent_since` and those in `sends`.
+    /// Loads `ids`, with the client ids made since `recent_since`, and looks up what is asked for of any.
     ///
     /// # Errors
     /// If Postgres fails.
@@ -49,21 +52,22 @@ impl Store {
         &self,
         partition: i32,
         ids: &[ConversationId],
-        sends: &[(UserId, ConversationId, Uuid)],
+        lookups: &[(ConversationId, Lookup)],
         recent_since: Timestamp,
     ) -> Result<LoadedConversations, StoreError> {
         let mut snapshot = self.snapshot().await?;
         let head = head(&mut snapshot, topics::CONVERSATION_JOURNAL, partition).await?;
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut conversations = HashMap::with_capacity(ids.len());
-        let rows: Vec<(String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
-            "SELECT c.conversation, c.tenant, c.kind, c.next_slot, h.last_position, h.last_seq, h.last_at
+        let rows: Vec<ConversationColumns> = sqlx::query_as(
+            "SELECT c.conversation, c.tenant, c.kind, c.history, c.next_slot, h.last_position, h.last_seq, h.last_at,
+                    ARRAY(SELECT seq FROM pins p WHERE p.conversation = c.conversation AND p.pinned) AS pins
              FROM conversations c JOIN heads h USING (conversation) WHERE c.conversation = ANY($1)",
         )
         .bind(&names)
         .fetch_all(&mut *snapshot)
         .await?;
-        for (id, tenant, kind, next_slot, last_position, last_seq, last_at) in rows {
+        for (id, tenant, kind, history, next_slot, last_position, last_seq, last_at, pins) in rows {
             let id: ConversationId = id.parse().map_err(damaged("conversations.conversation"))?;
             let conversation = Conversation {
                 id,
@@ -74,14 +78,19 @@ impl Store {
                 last_position,
                 last_seq,
                 last_at: Timestamp(last_at),
-                sent: HashMap::new(),
+                history: history.parse().map_err(damaged("conversations.history"))?,
+                pins: pins.into_iter().collect(),
+                known: Known::default(),
             };
             conversations.insert(id, conversation);
         }
         load_members(&mut snapshot, &names, &mut conversations).await?;
-        load_sends(&mut snapshot, &names, sends, recent_since, &mut conversations).await?;
+        load_recent_sends(&mut snapshot, &names, recent_since, &mut conversations).await?;
+        let mut found = HashMap::new();
+        look_up_sends(&mut snapshot, lookups, &mut found).await?;
+        look_up_messages(&mut snapshot, lookups, &mut found).await?;
         snapshot.commit().await?;
-        Ok(LoadedConversations { head, conversations })
+        Ok(LoadedConversations { head, conversations, found })
     }
 
     /// Loads users.
@@ -128,59 +137,165 @@ async fn head(snapshot: &mut Transaction<'_, Postgres>, source: &str, partition:
     row.map_or_else(|| Ok(Head::default()), |row| row.head())
 }
 
+type ConversationColumns = (String, String, String, String, i64, i64, i64, i64, Vec<i64>);
+type MemberColumns = (String, String, String, i64, i64, i64, i64, Option<i64>, bool, Option<i64>, String);
+
 async fn load_members(
     snapshot: &mut Transaction<'_, Postgres>,
     names: &[String],
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
-    let rows: Vec<(String, String, String, i64, i64, i64)> = sqlx::query_as(
-        "SELECT m.conversation, m.user_id, m.role, m.slot, p.read_seq, p.delivered_seq
+    let rows: Vec<MemberColumns> = sqlx::query_as(
+        "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.muted_until, p.pinned, p.archived_seq, p.notify
          FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.left_position IS NULL",
     )
     .bind(names)
     .fetch_all(&mut **snapshot)
     .await?;
-    for (conversation, user, role, slot, read_seq, delivered_seq) in rows {
+    for (
+        conversation,
+        user,
+        role,
+        slot,
+        joined_seq,
+        read_seq,
+        delivered_seq,
+        muted_until,
+        pinned,
+        archived_seq,
+        notify,
+    ) in rows
+    {
         let id: ConversationId = conversation.parse().map_err(damaged("members.conversation"))?;
         let role = role.parse().map_err(damaged("members.role"))?;
+        let notify = notify.parse().map_err(damaged("pointers.notify"))?;
         if let Some(conversation) = conversations.get_mut(&id) {
             let user = user.parse().map_err(damaged("members.user_id"))?;
-            conversation.members.insert(user, Member { role, slot, read_seq, delivered_seq });
+            let settings = Settings { muted_until: muted_until.map(Timestamp), pinned, archived_seq, notify };
+            conversation.members.insert(user, Member { role, slot, joined_seq, read_seq, delivered_seq, settings });
         }
     }
     Ok(())
 }
 
-async fn load_sends(
+type SendColumns = (String, Uuid, String, i64, i64, i64);
+
+fn send((_, client_id, sender, seq, position, at): SendColumns) -> Result<((UserId, Uuid), Sent), StoreError> {
+    let sender = sender.parse().map_err(damaged("client_ids.sender"))?;
+    Ok(((sender, client_id), Sent { seq, position, at: Timestamp(at) }))
+}
+
+async fn load_recent_sends(
     snapshot: &mut Transaction<'_, Postgres>,
     names: &[String],
-    sends: &[(UserId, ConversationId, Uuid)],
     recent_since: Timestamp,
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
-    let named: Vec<String> = sends.iter().map(|(_, conversation, _)| conversation.to_string()).collect();
-    let ids: Vec<Uuid> = sends.iter().map(|(_, _, id)| *id).collect();
-    let senders: Vec<String> = sends.iter().map(|(user, _, _)| user.to_string()).collect();
-    let rows: Vec<(String, Uuid, String, i64, i64, i64)> = sqlx::query_as(
+    let rows: Vec<SendColumns> = sqlx::query_as(
         "SELECT conversation, client_id, sender, seq, position, at FROM client_ids
-         WHERE conversation = ANY($1) AND client_id >= $2
-         UNION
-         SELECT i.conversation, i.client_id, i.sender, i.seq, i.position, i.at
-         FROM unnest($3::text[], $4::uuid[], $5::text[]) AS s (conversation, client_id, sender)
-         JOIN client_ids i USING (conversation, client_id, sender)",
+         WHERE conversation = ANY($1) AND client_id >= $2",
     )
     .bind(names)
     .bind(first_uuid(recent_since))
+    .fetch_all(&mut **snapshot)
+    .await?;
+    for row in rows {
+        let id: ConversationId = row.0.parse().map_err(damaged("client_ids.conversation"))?;
+        if let Some(conversation) = conversations.get_mut(&id) {
+            conversation.known.sent.extend([send(row)?]);
+        }
+    }
+    Ok(())
+}
+
+async fn look_up_sends(
+    snapshot: &mut Transaction<'_, Postgres>,
+    lookups: &[(ConversationId, Lookup)],
+    found: &mut HashMap<ConversationId, Known>,
+) -> Result<(), StoreError> {
+    let sends = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
+        Lookup::Send(user, id) => Some((conversation.to_string(), *id, user.to_string())),
+        Lookup::Message(_) | Lookup::Reactions(..) => None,
+    });
+    let (named, (ids, senders)): (Vec<_>, (Vec<_>, Vec<_>)) = sends.map(|(c, id, user)| (c, (id, user))).unzip();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<SendColumns> = sqlx::query_as(
+        "SELECT i.conversation, i.client_id, i.sender, i.seq, i.position, i.at
+         FROM unnest($1::text[], $2::uuid[], $3::text[]) AS s (conversation, client_id, sender)
+         JOIN client_ids i USING (conversation, client_id, sender)",
+    )
     .bind(named)
     .bind(ids)
     .bind(senders)
     .fetch_all(&mut **snapshot)
     .await?;
-    for (conversation, client_id, sender, seq, position, at) in rows {
-        let id: ConversationId = conversation.parse().map_err(damaged("client_ids.conversation"))?;
-        let sender: UserId = sender.parse().map_err(damaged("client_ids.sender"))?;
-        if let Some(conversation) = conversations.get_mut(&id) {
-            conversation.sent.insert((sender, client_id), Sent { seq, position, at: Timestamp(at) });
+    for row in rows {
+        let id: ConversationId = row.0.parse().map_err(damaged("client_ids.conversation"))?;
+        found.entry(id).or_default().sent.extend([send(row)?]);
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct MessageColumns {
+    conversation: String,
+    seq: i64,
+    position: i64,
+    sender: String,
+    client_id: Uuid,
+    at: i64,
+    mentions: Vec<String>,
+    edits: Vec<i64>,
+    fingerprint: Option<Vec<u8>>,
+    /// By emoji.
+    reactions: sqlx::types::Json<BTreeMap<String, i64>>,
+    reactor: Option<String>,
+    reacted: Vec<String>,
+}
+
+async fn look_up_messages(
+    snapshot: &mut Transaction<'_, Postgres>,
+    lookups: &[(ConversationId, Lookup)],
+    found: &mut HashMap<ConversationId, Known>,
+) -> Result<(), StoreError> {
+    let messages = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
+        Lookup::Send(..) => None,
+        Lookup::Message(seq) => Some((conversation.to_string(), *seq, None)),
+        Lookup::Reactions(seq, user) => Some((conversation.to_string(), *seq, Some(user.to_string()))),
+    });
+    let (named, (seqs, reactors)): (Vec<_>, (Vec<_>, Vec<_>)) = messages.map(|(c, seq, user)| (c, (seq, user))).unzip();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<MessageColumns> = sqlx::query_as(include_str!("queries/message_facts.sql"))
+        .bind(named)
+        .bind(seqs)
+        .bind(reactors)
+        .fetch_all(&mut **snapshot)
+        .await?;
+    for row in rows {
+        let id: ConversationId = row.conversation.parse().map_err(damaged("messages.conversation"))?;
+        let reactor: Option<UserId> =
+            row.reactor.map(|user| user.parse()).transpose().map_err(damaged("reactions.user_id"))?;
+        let message = Message {
+            sender: row.sender.parse().map_err(damaged("messages.sender"))?,
+            position: row.position,
+            client_id: row.client_id,
+            at: Timestamp(row.at),
+            mentions: row.mentions,
+            edits: row.edits,
+            fingerprint: row.fingerprint.map(Bytes::from),
+            reactions: row.reactions.0,
+            reacted: HashMap::new(),
+            complete: false,
+            touched: 0,
+        };
+        // One row a reactor.
+        let message = found.entry(id).or_default().messages.entry(row.seq).or_insert(message);
+        if let Some(reactor) = reactor {
+            message.reacted.insert(reactor, row.reacted.into_iter().collect());
         }
     }
     Ok(())

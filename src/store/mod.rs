@@ -4,6 +4,7 @@ mod installation;
 mod load;
 mod reads;
 mod restores;
+mod rows;
 mod tenancy;
 
 use sqlx::PgPool;
@@ -14,8 +15,9 @@ use crate::log::journal::Head;
 use crate::projector::catalog::{self, Installed};
 
 pub use load::{LoadedConversations, LoadedUsers};
-pub use reads::{Changes, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, StoreError};
+pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
+pub use rows::{EditRow, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, ReactionRow, Sealed};
 pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};
 
 /// The version of the views that is read.

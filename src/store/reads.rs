@@ -1,15 +1,14 @@
-//! What gateways read. Rows hold sealed content; the gateway opens it.
+//! What gateways read.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use serde_json::json;
-use sqlx::FromRow;
-use uuid::Uuid;
 
+use super::rows::{EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, RawInbox, RawMembership, RawMessage};
 use super::{LIVE, Store};
-use crate::domain::policy::{ConversationKind, Role};
-use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
+use crate::domain::policy::Role;
+use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::log::topics;
 
 /// Why the store cannot answer.
@@ -24,69 +23,6 @@ pub enum StoreError {
     /// An API key is one tenant's only.
     #[error("the API key belongs to another tenant; choose another")]
     KeyTaken,
-}
-
-/// How somebody stands to a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MembershipRow {
-    /// Direct, group or channel.
-    pub kind: ConversationKind,
-    /// None: not a member.
-    pub role: Option<Role>,
-    /// The newest message.
-    pub last_seq: i64,
-    /// The newest event.
-    pub last_position: i64,
-}
-
-/// A message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MessageRow {
-    pub conversation: ConversationId,
-    pub seq: i64,
-    pub position: i64,
-    pub sender: UserId,
-    pub client_id: Uuid,
-    pub at: Timestamp,
-    pub text: Option<Bytes>,
-    pub causation: CommandId,
-    pub reply_to: Option<i64>,
-    pub thread: Option<i64>,
-    pub mentions: Vec<String>,
-}
-
-/// An event of the timeline: a message, or the framed record of anything else.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventRow {
-    pub position: i64,
-    pub message: Option<MessageRow>,
-    pub event: Option<Bytes>,
-}
-
-/// A conversation as one of its members sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InboxRow {
-    pub conversation: ConversationId,
-    pub kind: ConversationKind,
-    pub name: Option<Bytes>,
-    pub name_causation: CommandId,
-    pub members_count: i64,
-    pub last_position: i64,
-    pub last_seq: i64,
-    pub last_at: Timestamp,
-    pub last_message: Option<MessageRow>,
-    pub read_seq: i64,
-    pub mentions_unread: i64,
-    pub role: Role,
-    pub joined_at: Timestamp,
-    pub left: bool,
-}
-
-/// Where a page of the inbox starts: after this conversation, by the time of its newest event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InboxCursor {
-    pub last_at: Timestamp,
-    pub conversation: ConversationId,
 }
 
 /// The most conversations that one is told of as changed; where there are more, the newest 100 take their place. The query
@@ -104,89 +40,17 @@ pub struct Changes {
     pub checkpoints: HashMap<i32, (i32, i64, i64)>,
 }
 
-#[derive(FromRow)]
-struct RawMessage {
-    conversation: String,
-    seq: i64,
-    position: i64,
-    sender: String,
-    client_id: Uuid,
-    at: i64,
-    text: Option<Vec<u8>>,
-    causation: String,
-    reply_to: Option<i64>,
-    thread: Option<i64>,
-    mentions: Vec<String>,
-}
-
-impl TryFrom<RawMessage> for MessageRow {
-    type Error = StoreError;
-
-    fn try_from(raw: RawMessage) -> Result<Self, StoreError> {
-        Ok(Self {
-            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("messages.conversation"))?,
-            seq: raw.seq,
-            position: raw.position,
-            sender: raw.sender.parse().map_err(|_| StoreError::Damaged("messages.sender"))?,
-            client_id: raw.client_id,
-            at: Timestamp(raw.at),
-            text: raw.text.map(Bytes::from),
-            causation: raw.causation.parse().map_err(|_| StoreError::Damaged("messages.causation"))?,
-            reply_to: raw.reply_to,
-            thread: raw.thread,
-            mentions: raw.mentions,
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct RawInbox {
-    ord: i64,
-    conversation: String,
-    kind: String,
-    name: Option<Vec<u8>>,
-    name_causation: String,
-    members_count: i64,
-    last_position: i64,
-    last_seq: i64,
-    last_at: i64,
-    read_seq: i64,
-    mentions_unread: i64,
-    role: String,
-    joined_at: i64,
-    present: bool,
-}
-
-impl TryFrom<RawInbox> for InboxRow {
-    type Error = StoreError;
-
-    fn try_from(raw: RawInbox) -> Result<Self, StoreError> {
-        Ok(Self {
-            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("pointers.conversation"))?,
-            kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
-            name: raw.name.map(Bytes::from),
-            name_causation: raw
-                .name_causation
-                .parse()
-                .map_err(|_| StoreError::Damaged("conversations.name_causation"))?,
-            members_count: raw.members_count,
-            last_position: raw.last_position,
-            last_seq: raw.last_seq,
-            last_at: Timestamp(raw.last_at),
-            last_message: None,
-            read_seq: raw.read_seq,
-            mentions_unread: raw.mentions_unread,
-            role: raw.role.parse().map_err(|_| StoreError::Damaged("members.role"))?,
-            joined_at: Timestamp(raw.joined_at),
-            left: !raw.present,
-        })
-    }
-}
-
 /// What `$file` picks, as members see it.
 macro_rules! entries {
     ($file:literal) => {
         sqlx::query_as(concat!(include_str!(concat!("queries/", $file)), include_str!("queries/entry.sql")))
+    };
+}
+
+/// The messages that `$wanted` picks, as those see them for whom they are.
+macro_rules! messages {
+    ($wanted:literal) => {
+        sqlx::query_as(concat!($wanted, include_str!("queries/message.sql")))
     };
 }
 
@@ -201,8 +65,9 @@ impl Store {
         conversation: ConversationId,
         user: UserId,
     ) -> Result<Option<MembershipRow>, StoreError> {
-        let row: Option<(String, i64, i64, Option<String>)> = sqlx::query_as(
-            "SELECT c.kind, h.last_seq, h.last_position, m.role
+        let row: Option<RawMembership> = sqlx::query_as(
+            "SELECT c.kind, m.role, h.last_seq, h.last_position, c.history, COALESCE(m.joined_seq, 0) AS joined_seq,
+                    COALESCE(m.joined_position - 1, 0) AS joined_position
              FROM conversations c JOIN heads h USING (conversation)
              LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.left_position IS NULL
              WHERE c.conversation = $1 AND c.tenant = $2",
@@ -212,10 +77,7 @@ impl Store {
         .bind(user.to_string())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((kind, last_seq, last_position, role)) = row else { return Ok(None) };
-        let kind = kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?;
-        let role = role.map(|role| role.parse()).transpose().map_err(|_| StoreError::Damaged("members.role"))?;
-        Ok(Some(MembershipRow { kind, role, last_seq, last_position }))
+        row.map(MembershipRow::try_from).transpose()
     }
 
     /// Present conversations of `user`, newest event first, after `cursor`.
@@ -306,53 +168,85 @@ impl Store {
         Ok(rows.into_iter().map(|(partition, epoch, next, index)| (partition, (epoch, next, index))).collect())
     }
 
-    /// The messages from `first` to `last`, oldest first.
+    /// The messages from `first` to `last` as `viewer` sees them, oldest first.
     ///
     /// # Errors
     /// If Postgres fails.
     pub async fn messages(
         &self,
         conversation: ConversationId,
+        viewer: UserId,
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, StoreError> {
-        let rows: Vec<RawMessage> = sqlx::query_as(
-            "SELECT conversation, seq, position, sender, client_id, at, text, causation, reply_to, thread, mentions
-             FROM messages WHERE conversation = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq",
-        )
-        .bind(conversation.to_string())
-        .bind(first)
-        .bind(last)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows: Vec<RawMessage> =
+            messages!("WITH wanted AS (SELECT $1::TEXT AS conversation, seq, $2::TEXT AS viewer FROM generate_series($3::BIGINT, $4) AS seq)")
+                .bind(conversation.to_string())
+                .bind(viewer.to_string())
+                .bind(first)
+                .bind(last)
+                .fetch_all(&self.pool)
+                .await?;
         rows.into_iter().map(MessageRow::try_from).collect()
     }
 
-    /// The first `limit` events after a position, oldest first.
+    /// The pinned messages as `viewer` sees them, pinned last first.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn pins(&self, conversation: ConversationId, viewer: UserId) -> Result<Vec<MessageRow>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let pinned: Vec<i64> = sqlx::query_scalar(
+            "SELECT seq FROM pins WHERE conversation = $1 AND pinned ORDER BY epoch DESC, index DESC",
+        )
+        .bind(conversation.to_string())
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let rows: Vec<RawMessage> = messages!(
+            "WITH wanted AS (SELECT $1::TEXT AS conversation, seq, $2::TEXT AS viewer FROM unnest($3::BIGINT[]) AS seq)"
+        )
+        .bind(conversation.to_string())
+        .bind(viewer.to_string())
+        .bind(&pinned)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        snapshot.commit().await?;
+        let mut rows = rows.into_iter().map(MessageRow::try_from).collect::<Result<Vec<_>, _>>()?;
+        rows.sort_by_key(|row| pinned.iter().position(|seq| *seq == row.seq));
+        Ok(rows)
+    }
+
+    /// The first `limit` events after a position, as `viewer` sees them, oldest first. What was removed is not among them: a client takes an
+    /// empty page for the end.
     ///
     /// # Errors
     /// If Postgres fails.
     pub async fn events(
         &self,
         conversation: ConversationId,
+        viewer: UserId,
         after: i64,
         limit: i64,
     ) -> Result<Vec<EventRow>, StoreError> {
         let mut snapshot = self.snapshot().await?;
         let rows: Vec<(i64, i64, Option<Vec<u8>>)> = sqlx::query_as(
-            "SELECT position, seq, event FROM timeline WHERE conversation = $1 AND position > $2 ORDER BY position LIMIT $3",
+            "SELECT position, seq, event FROM timeline t
+             WHERE conversation = $1 AND position > $2 AND type <> 'removed'
+               AND NOT EXISTS (SELECT FROM hidden h WHERE h.user_id = $4 AND h.conversation = t.conversation AND h.seq = t.seq)
+             ORDER BY position LIMIT $3",
         )
         .bind(conversation.to_string())
         .bind(after)
         .bind(limit)
+        .bind(viewer.to_string())
         .fetch_all(&mut *snapshot)
         .await?;
         let seqs: Vec<i64> = rows.iter().map(|row| row.1).filter(|seq| *seq > 0).collect();
-        let messages: Vec<RawMessage> = sqlx::query_as(
-            "SELECT conversation, seq, position, sender, client_id, at, text, causation, reply_to, thread, mentions
-             FROM messages WHERE conversation = $1 AND seq = ANY($2)",
+        let messages: Vec<RawMessage> = messages!(
+            "WITH wanted AS (SELECT $1::TEXT AS conversation, seq, $2::TEXT AS viewer FROM unnest($3::BIGINT[]) AS seq)"
         )
         .bind(conversation.to_string())
+        .bind(viewer.to_string())
         .bind(seqs)
         .fetch_all(&mut *snapshot)
         .await?;
@@ -431,7 +325,6 @@ impl Store {
     }
 }
 
-/// Adds the newest message that each row's user may see.
 /// For each that asks with a cursor what changed after it, of too many one more than [`MAX_CHANGES`]; for the others the newest 100.
 /// Without their last messages.
 async fn changed(
@@ -450,6 +343,7 @@ async fn changed(
     Ok(rows)
 }
 
+/// Adds the newest message that each row's user may see.
 async fn last_messages(
     snapshot: &mut sqlx::Transaction<'_, sqlx::Postgres>,
     rows: impl Iterator<Item = &mut InboxRow>,
@@ -457,22 +351,23 @@ async fn last_messages(
     let rows: Vec<_> = rows.collect();
     let names: Vec<String> = rows.iter().map(|row| row.conversation.to_string()).collect();
     let seqs: Vec<i64> = rows.iter().map(|row| row.last_seq).collect();
-    let messages: Vec<RawMessage> = sqlx::query_as(
-        "SELECT m.conversation, m.seq, m.position, m.sender, m.client_id, m.at, m.text, m.causation, m.reply_to, m.thread, m.mentions
-         FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::bigint[]) AS n (conversation, seq)) n
-         JOIN messages m USING (conversation, seq)",
+    let viewers: Vec<String> = rows.iter().map(|row| row.user.to_string()).collect();
+    let messages: Vec<RawMessage> = messages!(
+        "WITH wanted AS (SELECT * FROM unnest($1::TEXT[], $2::BIGINT[], $3::TEXT[]) AS w (conversation, seq, viewer))"
     )
     .bind(names)
     .bind(seqs)
+    .bind(viewers)
     .fetch_all(&mut **snapshot)
     .await?;
     let mut newest = HashMap::with_capacity(messages.len());
     for raw in messages {
+        let viewer: UserId = raw.viewer.parse().map_err(|_| StoreError::Damaged("the viewer of a message"))?;
         let message = MessageRow::try_from(raw)?;
-        newest.insert((message.conversation, message.seq), message);
+        newest.insert((viewer, message.conversation, message.seq), message);
     }
     for row in rows {
-        row.last_message = newest.get(&(row.conversation, row.last_seq)).cloned();
+        row.last_message = newest.get(&(row.user, row.conversation, row.last_seq)).cloned();
     }
     Ok(())
 }

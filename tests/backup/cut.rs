@@ -43,6 +43,7 @@ impl Streams {
     /// A receipt of the event `index`.
     async fn receipt(&self, key: &str, index: i64) {
         let receipt = Receipt {
+            r#type: "receipt.read".into(),
             event_id: EventId::generate(),
             tenant: TenantId::generate(),
             conversation: ConversationId::generate(),

@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::{CASES, Draw, MAX_LEN};
 use crate::crypto::{
-    Aad, DataKey, Field, KEY_BYTES, KeyBytes, KeyOwner, LocalMasterKeys, MasterKeys, Wrapped, key_version, open,
-    open_name, seal,
+    Aad, DataKey, Field, KEY_BYTES, KeyBytes, KeyOwner, LocalMasterKeys, MasterKeys, Wrapped, key_version, open, seal,
 };
 use crate::domain::Id;
 
@@ -42,7 +41,7 @@ fn seals() {
                 assert!(opened.is_err() || opened == Ok(TEXT.into()));
                 assert_eq!(key_version(bytes).is_ok(), bytes.len() >= 33 && bytes[0] == 1);
                 let name = MASTER.name_key(aad.conversation);
-                assert!(open_name(&name, aad.tenant, aad.conversation, aad.command, bytes).is_err());
+                assert!(open(name.key(), &Aad { author: None, field: Field::Name, ..aad }, bytes).is_err());
             }
             1 => {
                 let damaged = draw.damage(&sealed);

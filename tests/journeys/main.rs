@@ -6,6 +6,8 @@ mod support;
 mod bad_input;
 mod catch_up;
 mod chat;
+mod conversations;
 mod duplicates;
 mod groups;
 mod http;
+mod messages;

@@ -11,10 +11,11 @@ use proptest::sample::Index;
 use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
-    Command, Conversation, CreateConversation, Input, MarkRead, SendMessage, Users as Members,
+    ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Input, MarkRead, MemberRole, Notify,
+    OfMessage, Reaction, SendMessage, UpdateConversation, Users as Members,
 };
 use tidings::domain::decision::Decision;
-use tidings::domain::policy::{ConversationKind, Role};
+use tidings::domain::policy::{ConversationKind, History as Shown, Role};
 use tidings::domain::user::{self, Profile, User, WrappedKey};
 use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 use tidings::log::{partition_of, topics};
@@ -49,6 +50,42 @@ enum What {
     Remove,
     Join,
     Leave,
+    Delivered {
+        back: u8,
+    },
+    Edit {
+        back: u8,
+        text: u8,
+    },
+    Delete {
+        back: u8,
+    },
+    React {
+        back: u8,
+        emoji: u8,
+        take_back: bool,
+    },
+    Pin {
+        back: u8,
+        unpin: bool,
+    },
+    Update {
+        name: Option<bool>,
+        topic: Option<bool>,
+        history: Option<bool>,
+    },
+    Role {
+        role: Index,
+    },
+    Settings {
+        muted: Option<bool>,
+        pinned: Option<bool>,
+        archived: Option<bool>,
+    },
+    Hide {
+        back: u8,
+    },
+    Draft(bool),
     /// An event of a type that this program does not know.
     Invent,
     /// A profile with this name.
@@ -57,7 +94,22 @@ enum What {
 
 /// Any steps.
 pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    let what = prop_oneof![
+    let rarer = prop_oneof![
+        3 => (0_u8..3).prop_map(|back| What::Delivered { back }),
+        4 => (0_u8..3, 0_u8..2).prop_map(|(back, text)| What::Edit { back, text }),
+        3 => (0_u8..3).prop_map(|back| What::Delete { back }),
+        6 => (0_u8..3, 0_u8..2, prop::bool::weighted(0.4))
+            .prop_map(|(back, emoji, take_back)| What::React { back, emoji, take_back }),
+        3 => (0_u8..3, prop::bool::weighted(0.3)).prop_map(|(back, unpin)| What::Pin { back, unpin }),
+        3 => any::<(Option<bool>, Option<bool>, Option<bool>)>()
+            .prop_map(|(name, topic, history)| What::Update { name, topic, history }),
+        2 => any::<Index>().prop_map(|role| What::Role { role }),
+        3 => any::<(Option<bool>, Option<bool>, Option<bool>)>()
+            .prop_map(|(muted, pinned, archived)| What::Settings { muted, pinned, archived }),
+        2 => (0_u8..3).prop_map(|back| What::Hide { back }),
+        2 => any::<bool>().prop_map(What::Draft),
+    ];
+    let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2)).prop_map(|(mentions, again)| What::Send { mentions, again }),
         6 => (0_u8..3).prop_map(|back| What::Read { back }),
         3 => Just(What::Add),
@@ -67,7 +119,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(what), 1..most)
+    vec(step(prop_oneof![common, rarer]), 1..most)
 }
 
 /// Profiles only.
@@ -193,14 +245,65 @@ impl History {
             What::Join => Command::Join,
             What::Leave => Command::Leave,
             What::Invent | What::Put(_) => return self.invent(id, actor, state.clone()),
+            what => self.rarer(what, state, &others),
         };
         // Mostly by somebody who may, or members would hardly ever change.
         let owner = state.members.iter().find(|(_, member)| member.role == Role::Owner).map(|(user, _)| *user);
         let actor = match command {
-            Command::AddMembers(_) | Command::RemoveMembers(_) if step.others.len() > 1 => owner.unwrap_or(actor),
+            Command::AddMembers(_) | Command::RemoveMembers(_) | Command::Update(_) | Command::SetRole(_)
+                if step.others.len() > 1 =>
+            {
+                owner.unwrap_or(actor)
+            }
+            Command::Edit(EditMessage { seq, .. }) if step.others.len() > 1 => {
+                state.known.messages.get(&seq).map_or(actor, |message| message.sender)
+            }
             _ => actor,
         };
         self.decide(id, actor, before, command);
+    }
+
+    fn rarer(&self, what: &What, state: &Conversation, others: &[UserId]) -> Command {
+        let seq = |back: &u8| state.last_seq - i64::from(*back);
+        let sealed = |of: &Option<bool>| (*of == Some(true)).then(|| Bytes::from_static(b"sealed"));
+        match what {
+            What::Delivered { back } => Command::Delivered(MarkRead { seq: seq(back) }),
+            What::Edit { back, text } => Command::Edit(EditMessage {
+                seq: seq(back),
+                text: Bytes::copy_from_slice(&[*text; 9]),
+                fingerprint: Bytes::copy_from_slice(&[*text; 2]),
+                mentions: (*text > 0).then(|| vec![others[0].to_string()]),
+            }),
+            What::Delete { back } => Command::Delete(OfMessage { seq: seq(back) }),
+            What::React { back, emoji, take_back } => {
+                let reaction = Reaction { seq: seq(back), emoji: ["👍", ":parrot:"][usize::from(*emoji)].into() };
+                if *take_back { Command::Unreact(reaction) } else { Command::React(reaction) }
+            }
+            What::Pin { back, unpin: false } => Command::Pin(OfMessage { seq: seq(back) }),
+            What::Pin { back, unpin: true } => Command::Unpin(OfMessage { seq: seq(back) }),
+            What::Update { name, topic, history } => {
+                let cleared = [("name", name), ("topic", topic)].into_iter().filter(|(_, to)| **to == Some(false));
+                Command::Update(UpdateConversation {
+                    name: sealed(name),
+                    topic: sealed(topic),
+                    picture: sealed(history),
+                    history: history.map(|all| if all { Shown::All } else { Shown::SinceJoin }),
+                    cleared: cleared.map(|(name, _)| name.to_owned()).collect(),
+                })
+            }
+            What::Role { role } => {
+                Command::SetRole(MemberRole { user: others[0], role: Role::ALL[role.index(Role::ALL.len())] })
+            }
+            What::Settings { muted, pinned, archived } => Command::Settings(ChangeSettings {
+                muted_until: (*muted == Some(true)).then(|| self.now.plus(1_000)),
+                unmuted: *muted == Some(false),
+                pinned: *pinned,
+                archived: *archived,
+                notify: archived.map(|none| if none { Notify::Nothing } else { Notify::Mentions }),
+            }),
+            What::Hide { back } => Command::Hide(OfMessage { seq: seq(back) }),
+            _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
+        }
     }
 
     fn decide(&mut self, id: ConversationId, actor: UserId, mut state: Option<Conversation>, command: Command) {
@@ -247,10 +350,7 @@ impl History {
             partition: partition_of(id.to_string().as_bytes(), PARTITIONS),
             index: record.index,
             last_seq: state.last_seq,
-            conversation_created: None,
-            message_sent: None,
-            member_joined: None,
-            member_left: None,
+            ..ConversationEvent::default()
         };
         record.records = vec![StreamRecord {
             stream: topics::CONVERSATION_EVENTS.into(),
@@ -280,6 +380,13 @@ impl History {
         }
         self.people.extend(state.map(|state| (user, state)));
     }
+}
+
+/// What is loaded of a conversation without being asked for: sends, and no messages.
+pub fn without_messages(state: &Conversation) -> Conversation {
+    let mut state = state.clone();
+    state.known.messages.clear();
+    state
 }
 
 /// Makes something until what it names is in the partition that is `n`'s turn.

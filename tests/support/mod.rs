@@ -15,7 +15,7 @@ use tidings::dev::{Parts, PartsOptions};
 use tokio::sync::OnceCell;
 
 #[allow(unused_imports, reason = "each test binary uses its part")]
-pub use person::{Account, Person, message};
+pub use person::{Account, PATIENCE, Person, message};
 pub use roles::Role;
 #[allow(unused_imports, reason = "each test binary uses its part")]
 pub use rows::rows;

@@ -187,6 +187,81 @@ pub trait Commands: Call {
         }
     }
 
+    /// Another text for one of this user's messages.
+    fn edit(&self, conversation: &str, seq: u64, text: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("message.edit", json!({"conversation": conversation, "seq": seq, "text": text}))
+    }
+
+    /// Removes a message for everyone.
+    fn delete(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("message.delete", json!({"conversation": conversation, "seq": seq, "scope": "everyone"}))
+    }
+
+    /// Removes a message for this user only.
+    fn hide(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "seq": seq, "scope": "me"});
+        async move { self.call("message.delete", data).await.map(drop) }
+    }
+
+    /// Reacts with one emoji, or with the name of a custom one as `:party_parrot:`.
+    fn react(&self, conversation: &str, seq: u64, emoji: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("reaction.add", json!({"conversation": conversation, "seq": seq, "emoji": emoji}))
+    }
+
+    /// Takes a reaction back.
+    fn unreact(&self, conversation: &str, seq: u64, emoji: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("reaction.remove", json!({"conversation": conversation, "seq": seq, "emoji": emoji}))
+    }
+
+    /// Pins a message.
+    fn pin(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("message.pin", json!({"conversation": conversation, "seq": seq}))
+    }
+
+    /// Unpins it.
+    fn unpin(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("message.unpin", json!({"conversation": conversation, "seq": seq}))
+    }
+
+    /// The pinned messages, pinned last first.
+    fn pins(&self, conversation: &str) -> impl Future<Output = Result<HistoryPage, Error>> + Send {
+        self.call_as("pins", json!({"conversation": conversation}))
+    }
+
+    /// Changes what the conversation shows of itself: `name`, `topic`, `picture` (null takes it away), `history`.
+    fn update(&self, conversation: &str, mut changes: Value) -> impl Future<Output = Result<Placed, Error>> + Send {
+        changes["conversation"] = json!(conversation);
+        self.call_as("conversation.update", changes)
+    }
+
+    /// Makes a member `owner`, `admin`, `member` or `guest`.
+    fn set_role(
+        &self,
+        conversation: &str,
+        user: &str,
+        role: &str,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.role", json!({"conversation": conversation, "user": user, "role": role}))
+    }
+
+    /// How this user sees the conversation: `muted_until`, `pinned`, `archived`, `notify`.
+    fn settings(&self, conversation: &str, mut changes: Value) -> impl Future<Output = Result<(), Error>> + Send {
+        changes["conversation"] = json!(conversation);
+        async move { self.call("conversation.settings", changes).await.map(drop) }
+    }
+
+    /// What this user has begun to write, for its other devices.
+    fn set_draft(&self, conversation: &str, text: Option<&str>) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "text": text});
+        async move { self.call("draft.set", data).await.map(drop) }
+    }
+
+    /// Messages up to `seq` have reached this device.
+    fn delivered(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "seq": seq});
+        async move { self.call("delivered", data).await.map(drop) }
+    }
+
     /// This user has read to `seq`.
     fn read(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<(), Error>> + Send {
         let data = json!({"conversation": conversation, "seq": seq});

@@ -49,6 +49,10 @@ pub enum Body {
         seq: u64,
         emoji: String,
     },
+    /// Removed by this user for itself, on another device.
+    MessageHidden {
+        seqs: Vec<u64>,
+    },
     MessagePinned {
         seq: u64,
     },
@@ -161,6 +165,7 @@ impl Event {
                 edited_at: data.edited_at,
             },
             "message.deleted" => Body::MessageDeleted { seqs: data.seqs, reason: data.reason },
+            "message.hidden" => Body::MessageHidden { seqs: data.seqs },
             "reaction.added" => Body::ReactionAdded { seq: data.seq, emoji: data.emoji },
             "reaction.removed" => Body::ReactionRemoved { seq: data.seq, emoji: data.emoji },
             "message.pinned" => Body::MessagePinned { seq: data.seq },

@@ -116,8 +116,12 @@ pub struct Conversation {
     pub kind: String,
     /// Absent for a direct one.
     pub name: Option<String>,
+    /// What it is about.
+    pub topic: Option<String>,
     /// Its picture.
     pub picture: Option<String>,
+    /// `all` or `since_join`: what new members see of what was said before they came.
+    pub history: Option<String>,
     /// How many members.
     #[serde(deserialize_with = "nullable")]
     pub members_count: u64,
@@ -146,6 +150,10 @@ pub struct Conversation {
     /// Archived by this user.
     #[serde(deserialize_with = "nullable")]
     pub archived: bool,
+    /// `all`, `mentions` or `none`: what this user is notified of.
+    pub notify: Option<String>,
+    /// What this user has begun to write.
+    pub draft: Option<String>,
     /// This user's role.
     pub role: Option<String>,
     /// When this user joined, RFC 3339.

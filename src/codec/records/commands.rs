@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::conversation::{self, Command, CreateConversation, MarkRead, SendMessage, Users};
+use crate::domain::conversation::{
+    self, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, MemberRole, OfMessage, Reaction,
+    SendMessage, UpdateConversation, Users,
+};
 use crate::domain::user::{self, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
@@ -19,7 +22,7 @@ pub struct ReplyTo {
 }
 
 /// What is asked of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversationCommand {
     /// Made by the gateway.
     pub command_id: CommandId,
@@ -49,45 +52,51 @@ pub struct ConversationCommand {
     /// Body of `member.add` and `member.remove`.
     #[serde(default)]
     pub members: Option<Users>,
+    /// Body.
+    #[serde(default)]
+    pub message_edit: Option<EditMessage>,
+    /// Body of `message.delete`, `message.hide`, `message.pin` and `message.unpin`.
+    #[serde(default)]
+    pub message: Option<OfMessage>,
+    /// Body of `reaction.add` and `reaction.remove`.
+    #[serde(default)]
+    pub reaction: Option<Reaction>,
+    /// Body.
+    #[serde(default)]
+    pub conversation_update: Option<UpdateConversation>,
+    /// Body.
+    #[serde(default)]
+    pub member_role: Option<MemberRole>,
+    /// Body of `conversation.settings`.
+    #[serde(default)]
+    pub settings: Option<ChangeSettings>,
+    /// Body of `draft.set`.
+    #[serde(default)]
+    pub draft: Option<Draft>,
 }
 
 impl ConversationCommand {
     /// A record of `command`.
     pub fn new(tenant: TenantId, conversation: ConversationId, actor: UserId, command: Command) -> Self {
-        let mut record = Self {
-            command_id: CommandId::generate(),
-            r#type: String::new(),
-            tenant,
-            conversation,
-            actor,
-            reply_to: None,
-            traceparent: None,
-            conversation_create: None,
-            message_send: None,
-            read: None,
-            members: None,
-        };
+        let mut record = Self { command_id: CommandId::generate(), tenant, conversation, actor, ..Self::default() };
         record.r#type = match command {
-            Command::Create(body) => {
-                record.conversation_create = Some(body);
-                "conversation.create"
-            }
-            Command::Send(body) => {
-                record.message_send = Some(body);
-                "message.send"
-            }
-            Command::Read(body) => {
-                record.read = Some(body);
-                "read"
-            }
-            Command::AddMembers(body) => {
-                record.members = Some(body);
-                "member.add"
-            }
-            Command::RemoveMembers(body) => {
-                record.members = Some(body);
-                "member.remove"
-            }
+            Command::Create(body) => set(&mut record.conversation_create, body, "conversation.create"),
+            Command::Send(body) => set(&mut record.message_send, body, "message.send"),
+            Command::Read(body) => set(&mut record.read, body, "read"),
+            Command::AddMembers(body) => set(&mut record.members, body, "member.add"),
+            Command::RemoveMembers(body) => set(&mut record.members, body, "member.remove"),
+            Command::Edit(body) => set(&mut record.message_edit, body, "message.edit"),
+            Command::Delete(body) => set(&mut record.message, body, "message.delete"),
+            Command::React(body) => set(&mut record.reaction, body, "reaction.add"),
+            Command::Unreact(body) => set(&mut record.reaction, body, "reaction.remove"),
+            Command::Pin(body) => set(&mut record.message, body, "message.pin"),
+            Command::Unpin(body) => set(&mut record.message, body, "message.unpin"),
+            Command::Delivered(body) => set(&mut record.read, body, "delivered"),
+            Command::Update(body) => set(&mut record.conversation_update, body, "conversation.update"),
+            Command::SetRole(body) => set(&mut record.member_role, body, "member.role"),
+            Command::Settings(body) => set(&mut record.settings, body, "conversation.settings"),
+            Command::Hide(body) => set(&mut record.message, body, "message.hide"),
+            Command::Draft(body) => set(&mut record.draft, body, "draft.set"),
             Command::Join => "conversation.join",
             Command::Leave => "conversation.leave",
         }
@@ -107,12 +116,30 @@ impl ConversationCommand {
             "read" => Command::Read(self.read.ok_or_else(missing)?),
             "member.add" => Command::AddMembers(self.members.ok_or_else(missing)?),
             "member.remove" => Command::RemoveMembers(self.members.ok_or_else(missing)?),
+            "message.edit" => Command::Edit(self.message_edit.ok_or_else(missing)?),
+            "message.delete" => Command::Delete(self.message.ok_or_else(missing)?),
+            "reaction.add" => Command::React(self.reaction.ok_or_else(missing)?),
+            "reaction.remove" => Command::Unreact(self.reaction.ok_or_else(missing)?),
+            "message.pin" => Command::Pin(self.message.ok_or_else(missing)?),
+            "message.unpin" => Command::Unpin(self.message.ok_or_else(missing)?),
+            "delivered" => Command::Delivered(self.read.ok_or_else(missing)?),
+            "conversation.update" => Command::Update(self.conversation_update.ok_or_else(missing)?),
+            "member.role" => Command::SetRole(self.member_role.ok_or_else(missing)?),
+            "conversation.settings" => Command::Settings(self.settings.ok_or_else(missing)?),
+            "message.hide" => Command::Hide(self.message.ok_or_else(missing)?),
+            "draft.set" => Command::Draft(self.draft.ok_or_else(missing)?),
             "conversation.join" => Command::Join,
             "conversation.leave" => Command::Leave,
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(conversation::Input { tenant: self.tenant, conversation: self.conversation, actor: self.actor, at, command })
     }
+}
+
+/// Sets the body of a command. Its name.
+fn set<T>(place: &mut Option<T>, body: T, name: &'static str) -> &'static str {
+    *place = Some(body);
+    name
 }
 
 /// What is asked of a user.

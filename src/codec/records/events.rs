@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::conversation::{ConversationCreated, Event, MemberJoined, MemberLeft, MessageSent};
+use crate::domain::conversation::{
+    ConversationCreated, Draft, Event, MemberJoined, MemberLeft, MemberRole, MessageDeleted, MessageEdited,
+    MessageSent, OfMessage, Reaction, Read, Settings, UpdateConversation,
+};
 use crate::domain::user::Profile;
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 
 /// What happened in a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversationEvent {
     /// Unique, and the same on every replay.
     pub event_id: EventId,
@@ -49,36 +52,45 @@ pub struct ConversationEvent {
     /// Body.
     #[serde(default)]
     pub member_left: Option<MemberLeft>,
-}
-
-/// The bodies of a [`ConversationEvent`], at most one of them set.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Body {
     /// Body.
-    pub conversation_created: Option<ConversationCreated>,
+    #[serde(default)]
+    pub message_edited: Option<MessageEdited>,
     /// Body.
-    pub message_sent: Option<MessageSent>,
+    #[serde(default)]
+    pub message_deleted: Option<MessageDeleted>,
+    /// Body of `message.pinned` and `message.unpinned`.
+    #[serde(default)]
+    pub message: Option<OfMessage>,
+    /// Body of `reaction.added` and `reaction.removed`.
+    #[serde(default)]
+    pub reaction: Option<Reaction>,
     /// Body.
-    pub member_joined: Option<MemberJoined>,
+    #[serde(default)]
+    pub conversation_updated: Option<UpdateConversation>,
     /// Body.
-    pub member_left: Option<MemberLeft>,
-}
-
-impl From<Event> for Body {
-    fn from(event: Event) -> Self {
-        let mut body = Self::default();
-        match event {
-            Event::Created(created) => body.conversation_created = Some(created),
-            Event::Sent(sent) => body.message_sent = Some(sent),
-            Event::Joined(joined) => body.member_joined = Some(joined),
-            Event::Left(left) => body.member_left = Some(left),
-            Event::Read(_) => {}
-        }
-        body
-    }
+    #[serde(default)]
+    pub member_role: Option<MemberRole>,
 }
 
 impl ConversationEvent {
+    /// Sets the type and the body of `event`, which is of the timeline.
+    pub fn set(&mut self, event: Event) {
+        event.name().clone_into(&mut self.r#type);
+        match event {
+            Event::Created(body) => self.conversation_created = Some(body),
+            Event::Sent(body) => self.message_sent = Some(body),
+            Event::Joined(body) => self.member_joined = Some(body),
+            Event::Left(body) => self.member_left = Some(body),
+            Event::Edited(body) => self.message_edited = Some(body),
+            Event::Deleted(body) => self.message_deleted = Some(body),
+            Event::Reacted(body) | Event::Unreacted(body) => self.reaction = Some(body),
+            Event::Pinned(body) | Event::Unpinned(body) => self.message = Some(body),
+            Event::Updated(body) => self.conversation_updated = Some(body),
+            Event::Role(body) => self.member_role = Some(body),
+            Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => {}
+        }
+    }
+
     /// The event, or none if this program does not know its type.
     pub fn event(&self) -> Option<Event> {
         Some(match self.r#type.as_str() {
@@ -86,6 +98,14 @@ impl ConversationEvent {
             "message.sent" => Event::Sent(self.message_sent.clone()?),
             "member.joined" => Event::Joined(self.member_joined.clone()?),
             "member.left" => Event::Left(self.member_left.clone()?),
+            "message.edited" => Event::Edited(self.message_edited.clone()?),
+            "message.deleted" => Event::Deleted(self.message_deleted.clone()?),
+            "reaction.added" => Event::Reacted(self.reaction.clone()?),
+            "reaction.removed" => Event::Unreacted(self.reaction.clone()?),
+            "message.pinned" => Event::Pinned(self.message?),
+            "message.unpinned" => Event::Unpinned(self.message?),
+            "conversation.updated" => Event::Updated(self.conversation_updated.clone()?),
+            "member.role" => Event::Role(self.member_role?),
             _ => return None,
         })
     }
@@ -119,6 +139,70 @@ pub struct Receipt {
     pub partition: i32,
     /// As in [`ConversationEvent`].
     pub index: i64,
+    /// `receipt.read` or `receipt.delivered`.
+    #[serde(default = "read_moved")]
+    pub r#type: String,
+}
+
+fn read_moved() -> String {
+    "receipt.read".to_owned()
+}
+
+impl Receipt {
+    /// The event.
+    pub fn event(&self) -> Event {
+        let pointers = Read { read_seq: self.read_seq, delivered_seq: self.delivered_seq };
+        if self.r#type == "receipt.delivered" { Event::Delivered(pointers) } else { Event::Read(pointers) }
+    }
+}
+
+/// What a member keeps for itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberState {
+    /// Unique.
+    pub event_id: EventId,
+    /// `member.settings`, `member.hidden` or `member.draft`.
+    pub r#type: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Whose.
+    pub user: UserId,
+    /// The broker's time of the command.
+    pub occurred_at: Timestamp,
+    /// The command.
+    pub causation: CommandId,
+    /// W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// As in [`ConversationEvent`].
+    pub epoch: i32,
+    /// Journal partition.
+    pub partition: i32,
+    /// As in [`ConversationEvent`].
+    pub index: i64,
+    /// Body.
+    #[serde(default)]
+    pub settings: Option<Settings>,
+    /// Body.
+    #[serde(default)]
+    pub hidden: Option<OfMessage>,
+    /// Body.
+    #[serde(default)]
+    pub draft: Option<Draft>,
+}
+
+impl MemberState {
+    /// The event, or none if this program does not know its type.
+    pub fn event(&self) -> Option<Event> {
+        Some(match self.r#type.as_str() {
+            "member.settings" => Event::Settings(self.settings?),
+            "member.hidden" => Event::Hidden(self.hidden?),
+            "member.draft" => Event::Draft(self.draft.clone()?),
+            _ => return None,
+        })
+    }
 }
 
 /// What happened to a user.

@@ -8,7 +8,7 @@ mod sessions;
 
 pub use commands::{ConversationCommand, DeadLetter, ReplyTo, UserCommand, UserKeyRewrap};
 pub use deliveries::{Delivery, Mark, Marks, Notification, Reply, Signal};
-pub use events::{Body, ConversationEvent, Receipt, UserEvent, UserKey};
+pub use events::{ConversationEvent, MemberState, Receipt, UserEvent, UserKey};
 pub use journal::{Checkpoint, JournalRecord, REJECTED, StreamRecord};
 pub use sessions::{GatewayClaim, Presence, PresenceStatus, Session};
 
@@ -17,4 +17,15 @@ macro_rules! record {
 }
 
 record!(ConversationCommand, UserCommand, JournalRecord, ConversationEvent, Receipt, UserEvent, UserKey, Session);
-record!(GatewayClaim, Presence, Delivery, Marks, Notification, Signal, DeadLetter, Checkpoint, UserKeyRewrap);
+record!(
+    MemberState,
+    GatewayClaim,
+    Presence,
+    Delivery,
+    Marks,
+    Notification,
+    Signal,
+    DeadLetter,
+    Checkpoint,
+    UserKeyRewrap
+);

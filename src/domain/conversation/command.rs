@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::policy::ConversationKind;
+use super::event::{MemberRole, Notify, Reaction};
+use crate::domain::policy::{ConversationKind, History};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
 /// A command with what surrounds it.
@@ -39,6 +40,30 @@ pub enum Command {
     Join,
     /// Stop being a member.
     Leave,
+    /// Change the text of one's own message.
+    Edit(EditMessage),
+    /// Remove a message for everyone.
+    Delete(OfMessage),
+    /// React to a message.
+    React(Reaction),
+    /// Take a reaction back.
+    Unreact(Reaction),
+    /// Pin a message.
+    Pin(OfMessage),
+    /// Unpin it.
+    Unpin(OfMessage),
+    /// Move one's own delivered pointer forward.
+    Delivered(MarkRead),
+    /// Change what the conversation shows of itself.
+    Update(UpdateConversation),
+    /// Give a member another role.
+    SetRole(MemberRole),
+    /// Change how one sees the conversation oneself.
+    Settings(ChangeSettings),
+    /// Remove a message for oneself only.
+    Hide(OfMessage),
+    /// Keep what one has begun to write.
+    Draft(Draft),
 }
 
 /// Body of `conversation.create`.
@@ -74,10 +99,51 @@ pub struct SendMessage {
     pub mentions: Vec<String>,
 }
 
-/// Body of `read`.
+/// Body of `message.edit`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EditMessage {
+    /// Which message.
+    pub seq: i64,
+    /// Encrypted under the author's data key.
+    pub text: Bytes,
+    /// Keyed hash of the new text, so that the same edit again is known as such.
+    pub fingerprint: Bytes,
+    /// User ids, `all` or `here`; none leaves them as they are.
+    #[serde(default)]
+    pub mentions: Option<Vec<String>>,
+}
+
+/// Body of commands that name only a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfMessage {
+    /// Which.
+    pub seq: i64,
+}
+
+/// Body of `conversation.update`, of which what is set changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpdateConversation {
+    /// Encrypted under the conversation's key.
+    #[serde(default)]
+    pub name: Option<Bytes>,
+    /// Encrypted under the conversation's key.
+    #[serde(default)]
+    pub topic: Option<Bytes>,
+    /// Encrypted under the conversation's key.
+    #[serde(default)]
+    pub picture: Option<Bytes>,
+    /// What new members see of what was said before they came.
+    #[serde(default)]
+    pub history: Option<History>,
+    /// Which of `name`, `topic` and `picture` are to be there no more.
+    #[serde(default)]
+    pub cleared: Vec<String>,
+}
+
+/// Body of `read` and `delivered`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MarkRead {
-    /// The newest message read.
+    /// The newest message read, or that reached a device.
     pub seq: i64,
 }
 
@@ -86,4 +152,32 @@ pub struct MarkRead {
 pub struct Users {
     /// At most [`super::MAX_USERS_A_COMMAND`].
     pub users: Vec<UserId>,
+}
+
+/// Body of `conversation.settings`, of which what is set changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChangeSettings {
+    /// No pushes before this time.
+    #[serde(default)]
+    pub muted_until: Option<Timestamp>,
+    /// Pushes again.
+    #[serde(default)]
+    pub unmuted: bool,
+    /// At the top of the list.
+    #[serde(default)]
+    pub pinned: Option<bool>,
+    /// Out of the list, until the next message.
+    #[serde(default)]
+    pub archived: Option<bool>,
+    /// What is worth a push.
+    #[serde(default)]
+    pub notify: Option<Notify>,
+}
+
+/// Body of `draft.set`, and of the event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// Encrypted under the author's data key; none: there is none any more.
+    #[serde(default)]
+    pub text: Option<Bytes>,
 }

@@ -1,14 +1,18 @@
 //! From a state and a command to at most one event.
 
+mod members;
+mod messages;
+mod own;
+mod pointers;
+
 use std::collections::HashSet;
 
-use super::command::{Command, CreateConversation, Input, MarkRead, SendMessage};
-use super::event::{ConversationCreated, Event, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageSent, Read};
+use super::command::{Command, CreateConversation, Input, UpdateConversation};
+use super::event::{ConversationCreated, Event, MemberRole};
 use super::state::Conversation;
-use super::{CLIENT_ID_MAX_AGE_MS, CLIENT_ID_MAX_AHEAD_MS, Decision, MAX_MEMBERS, MAX_USERS_A_COMMAND, Recorded};
-use crate::domain::decision::Done;
+use super::{Decision, MAX_USERS_A_COMMAND, Recorded};
 use crate::domain::policy::{Action, ConversationKind, Role};
-use crate::domain::{ConversationId, ErrorCode, Rejection, Timestamp, UserId};
+use crate::domain::{ConversationId, ErrorCode, Rejection, UserId};
 
 /// Decides `input` on `state` (none: no such conversation). Deterministic; no clock, no chance.
 pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
@@ -18,12 +22,24 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
         (_, None) => Err(not_found()),
         (command, Some(conversation)) => match command {
             Command::Create(_) => Err(not_found()),
-            Command::Send(send) => decide_send(conversation, input, send),
-            Command::Read(read) => decide_read(conversation, input, read),
-            Command::AddMembers(add) => decide_add(conversation, input, &add.users),
-            Command::RemoveMembers(remove) => decide_remove(conversation, input, &remove.users),
-            Command::Join => decide_join(conversation, input),
-            Command::Leave => decide_leave(conversation, input),
+            Command::Send(send) => messages::send(conversation, input, send),
+            Command::Edit(edit) => messages::edit(conversation, input, edit),
+            Command::Delete(of) => messages::delete(conversation, input, *of),
+            Command::React(reaction) => messages::react(conversation, input, reaction),
+            Command::Unreact(reaction) => messages::unreact(conversation, input, reaction),
+            Command::Pin(of) => messages::pin(conversation, input, *of),
+            Command::Unpin(of) => messages::unpin(conversation, input, *of),
+            Command::Read(read) => pointers::read(conversation, input, read),
+            Command::Delivered(delivered) => pointers::delivered(conversation, input, delivered),
+            Command::AddMembers(add) => members::add(conversation, input, &add.users),
+            Command::RemoveMembers(remove) => members::remove(conversation, input, &remove.users),
+            Command::SetRole(role) => members::set_role(conversation, input, *role),
+            Command::Join => members::join(conversation, input),
+            Command::Leave => members::leave(conversation, input),
+            Command::Settings(change) => own::settings(conversation, input, change),
+            Command::Hide(of) => own::hide(conversation, input, *of),
+            Command::Draft(draft) => own::draft(conversation, input, draft),
+            Command::Update(update) => decide_update(conversation, input, update),
         },
     };
     result.unwrap_or_else(Decision::Reject)
@@ -39,6 +55,10 @@ fn bad_request(message: &str) -> Rejection {
     Rejection::new(ErrorCode::BadRequest, message)
 }
 
+fn conflict(message: impl Into<String>) -> Rejection {
+    Rejection::new(ErrorCode::Conflict, message)
+}
+
 /// Records `event` as the conversation's next.
 fn next(conversation: &Conversation, input: &Input, event: Event) -> Outcome {
     let at = input.at.max(conversation.last_at);
@@ -47,6 +67,21 @@ fn next(conversation: &Conversation, input: &Input, event: Event) -> Outcome {
 
 fn already(conversation: &Conversation) -> Outcome {
     Ok(Decision::Done(conversation.already()))
+}
+
+/// Records `event`, which is not of the timeline.
+fn beside(conversation: &Conversation, input: &Input, event: Event) -> Outcome {
+    let at = input.at.max(conversation.last_at);
+    Ok(Decision::Record(Recorded { actor: input.actor, at, position: 0, event }))
+}
+
+/// That `seq` is of a message that the actor can see.
+fn check_seq(conversation: &Conversation, input: &Input, field: &str, seq: i64) -> Result<(), Rejection> {
+    if conversation.shows(input.actor, seq) {
+        Ok(())
+    } else {
+        Err(bad_request(&format!("{field} names no message of this conversation")))
+    }
 }
 
 /// Each user once, in the order given.
@@ -93,106 +128,12 @@ fn decide_create(existing: Option<&Conversation>, input: &Input, create: &Create
     Ok(Decision::Record(Recorded { actor: input.actor, at: input.at, position: 1, event }))
 }
 
-fn decide_send(conversation: &Conversation, input: &Input, send: &SendMessage) -> Outcome {
-    let made = Timestamp::of_uuid(send.client_id).ok_or_else(|| bad_request("client_id is not a UUIDv7"))?;
-    if made < input.at.plus(-CLIENT_ID_MAX_AGE_MS) || made > input.at.plus(CLIENT_ID_MAX_AHEAD_MS) {
-        let message = "client_id must be a UUIDv7 made within the last 24 hours; check the device's clock, then send with a new one";
-        return Err(Rejection::new(ErrorCode::StaleClientId, message));
-    }
-    // A retry hears what the first heard, even if the sender was removed in between.
-    if let Some(sent) = conversation.sent.get(&(input.actor, send.client_id)) {
-        return Ok(Decision::Done(Done { position: sent.position, seq: sent.seq, at: sent.at, duplicate: true }));
-    }
-    conversation.allow(input.actor, Action::Send)?;
-    if send.text.is_none() {
-        return Err(bad_request("a message needs a text"));
-    }
-    for (field, seq) in [("reply_to", send.reply_to), ("thread", send.thread)] {
-        if seq.is_some_and(|seq| seq < 1 || seq > conversation.last_seq) {
-            return Err(bad_request(&format!("{field} names no message of this conversation")));
-        }
-    }
-    let event = Event::Sent(MessageSent {
-        seq: conversation.last_seq + 1,
-        client_id: send.client_id,
-        text: send.text.clone(),
-        reply_to: send.reply_to,
-        thread: send.thread,
-        mentions: send.mentions.clone(),
-    });
-    next(conversation, input, event)
-}
-
-fn decide_read(conversation: &Conversation, input: &Input, read: &MarkRead) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
-    if read.seq < 1 || read.seq > conversation.last_seq {
-        return Err(bad_request("seq names no message of this conversation"));
-    }
-    let member = conversation.members.get(&input.actor).ok_or_else(not_found)?;
-    if read.seq <= member.read_seq {
+fn decide_update(conversation: &Conversation, input: &Input, update: &UpdateConversation) -> Outcome {
+    conversation.allow(input.actor, Action::Update)?;
+    let UpdateConversation { name, topic, picture, history, cleared } = update;
+    let history = history.filter(|history| *history != conversation.history);
+    if name.is_none() && topic.is_none() && picture.is_none() && history.is_none() && cleared.is_empty() {
         return already(conversation);
     }
-    let pointers = Read { read_seq: read.seq, delivered_seq: read.seq.max(member.delivered_seq) };
-    let at = input.at.max(conversation.last_at);
-    Ok(Decision::Record(Recorded { actor: input.actor, at, position: 0, event: Event::Read(pointers) }))
-}
-
-fn join(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outcome {
-    if conversation.members.len() + users.len() > MAX_MEMBERS {
-        return Err(Rejection::new(ErrorCode::TooLarge, format!("a conversation has at most {MAX_MEMBERS} members")));
-    }
-    // A channel that everybody has left can be joined, and must not stay without an owner for ever.
-    let role = if conversation.members.is_empty() { Role::Owner } else { Role::Member };
-    let event = MemberJoined { users, role, first_slot: conversation.next_slot, read_seq: conversation.last_seq };
-    next(conversation, input, Event::Joined(event))
-}
-
-fn decide_add(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
-    check_count(users.len())?;
-    conversation.allow(input.actor, Action::AddMembers)?;
-    let new: Vec<_> = distinct(users).into_iter().filter(|user| !conversation.members.contains_key(user)).collect();
-    if new.is_empty() { already(conversation) } else { join(conversation, input, new) }
-}
-
-fn decide_join(conversation: &Conversation, input: &Input) -> Outcome {
-    conversation.allow(input.actor, Action::Join)?;
-    if conversation.members.contains_key(&input.actor) {
-        already(conversation)
-    } else {
-        join(conversation, input, vec![input.actor])
-    }
-}
-
-fn decide_remove(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
-    check_count(users.len())?;
-    conversation.allow(input.actor, Action::RemoveMember(Role::Guest))?;
-    if users.contains(&input.actor) {
-        return Err(bad_request("use conversation.leave to end your own membership"));
-    }
-    let mut present = Vec::new();
-    for user in distinct(users) {
-        if let Some(member) = conversation.members.get(&user) {
-            conversation.allow(input.actor, Action::RemoveMember(member.role))?;
-            present.push(user);
-        }
-    }
-    if present.is_empty() {
-        return already(conversation);
-    }
-    next(conversation, input, Event::Left(MemberLeft { users: present, reason: LeaveReason::Removed, promoted: None }))
-}
-
-fn decide_leave(conversation: &Conversation, input: &Input) -> Outcome {
-    conversation.allow(input.actor, Action::Leave)?;
-    let promoted = heir(conversation, input.actor);
-    next(conversation, input, Event::Left(MemberLeft { users: vec![input.actor], reason: LeaveReason::Left, promoted }))
-}
-
-/// Who becomes owner when `leaver` is the last one: the highest role, then the longest member.
-fn heir(conversation: &Conversation, leaver: UserId) -> Option<UserId> {
-    let others = || conversation.members.iter().filter(|(user, _)| **user != leaver);
-    if others().any(|(_, member)| member.role == Role::Owner) {
-        return None;
-    }
-    others().min_by_key(|(_, member)| (member.role, member.slot)).map(|(user, _)| *user)
+    next(conversation, input, Event::Updated(UpdateConversation { history, ..update.clone() }))
 }

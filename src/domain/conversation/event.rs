@@ -4,8 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::UserId;
+use super::command::{Draft, OfMessage, UpdateConversation};
 use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::{Timestamp, UserId};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,30 @@ pub enum Event {
     Left(MemberLeft),
     /// A read pointer moved. Not of the timeline.
     Read(Read),
+    /// Only a delivered pointer moved. Not of the timeline.
+    Delivered(Read),
+    /// A message has another text.
+    Edited(MessageEdited),
+    /// Messages are no more.
+    Deleted(MessageDeleted),
+    /// The actor reacted.
+    Reacted(Reaction),
+    /// And took it back.
+    Unreacted(Reaction),
+    /// A message is pinned.
+    Pinned(OfMessage),
+    /// It is not any more.
+    Unpinned(OfMessage),
+    /// The conversation shows something else of itself.
+    Updated(UpdateConversation),
+    /// A member has another role.
+    Role(MemberRole),
+    /// The actor sees the conversation otherwise. Not of the timeline, as all that follows.
+    Settings(Settings),
+    /// The actor sees a message no more.
+    Hidden(OfMessage),
+    /// The actor has begun to write.
+    Draft(Draft),
 }
 
 impl Event {
@@ -31,6 +56,18 @@ impl Event {
             Self::Joined(_) => "member.joined",
             Self::Left(_) => "member.left",
             Self::Read(_) => "receipt.read",
+            Self::Delivered(_) => "receipt.delivered",
+            Self::Edited(_) => "message.edited",
+            Self::Deleted(_) => "message.deleted",
+            Self::Reacted(_) => "reaction.added",
+            Self::Unreacted(_) => "reaction.removed",
+            Self::Pinned(_) => "message.pinned",
+            Self::Unpinned(_) => "message.unpinned",
+            Self::Updated(_) => "conversation.updated",
+            Self::Role(_) => "member.role",
+            Self::Settings(_) => "member.settings",
+            Self::Hidden(_) => "member.hidden",
+            Self::Draft(_) => "member.draft",
         }
     }
 
@@ -98,6 +135,64 @@ pub struct MemberJoined {
     pub read_seq: i64,
 }
 
+/// Body of `message.edited`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageEdited {
+    /// Which message.
+    pub seq: i64,
+    /// Encrypted under the author's data key.
+    pub text: Bytes,
+    /// Keyed hash of the text.
+    pub fingerprint: Bytes,
+    /// The message's mentions from now on.
+    #[serde(default)]
+    pub mentions: Vec<String>,
+}
+
+crate::string_enum! {
+    /// Why a message was removed.
+    pub enum DeleteReason {
+        /// By who sent it.
+        Author => "author",
+        /// By somebody of a higher role.
+        Moderator => "moderator",
+    }
+}
+
+/// Body of `message.deleted`. The tombstones of `positions` follow from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageDeleted {
+    /// Which messages.
+    pub messages: Vec<RemovedMessage>,
+    /// Why.
+    pub reason: DeleteReason,
+}
+
+/// What stays of a removed message, so that a view made after its events are gone is the one that saw them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemovedMessage {
+    /// Which.
+    pub seq: i64,
+    /// Whose own pointers it had moved.
+    pub sender: UserId,
+    /// Of the events that held its content, the first that of `message.sent`.
+    pub positions: Vec<i64>,
+    /// Time of `message.sent`.
+    pub at: Timestamp,
+    /// If a retry of the send may still come: it hears what the first try heard.
+    #[serde(default)]
+    pub client_id: Option<Uuid>,
+}
+
+/// Body of `reaction.added` and `reaction.removed`; it is the actor's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// To which message.
+    pub seq: i64,
+    /// One grapheme, or `:name:`.
+    pub emoji: String,
+}
+
 crate::string_enum! {
     /// Why a membership ended.
     pub enum LeaveReason {
@@ -127,4 +222,45 @@ pub struct Read {
     pub read_seq: i64,
     /// The newest message that reached a device.
     pub delivered_seq: i64,
+}
+
+crate::string_enum! {
+    /// What of a conversation is worth a push to a member.
+    pub enum Notify {
+        /// Every message.
+        All => "all",
+        /// Messages that mention it.
+        Mentions => "mentions",
+        /// Nothing.
+        Nothing => "none",
+    }
+}
+
+/// How a member sees a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// No pushes before this time.
+    #[serde(default)]
+    pub muted_until: Option<Timestamp>,
+    /// At the top of the list.
+    pub pinned: bool,
+    /// Out of the list while this is the newest message, or for as long as it is muted.
+    #[serde(default)]
+    pub archived_seq: Option<i64>,
+    /// What is worth a push.
+    pub notify: Notify,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { muted_until: None, pinned: false, archived_seq: None, notify: Notify::All }
+    }
+}
+
+impl Settings {
+    /// Whether the conversation is out of the list at `now`, its newest message being `last_seq`.
+    pub fn is_archived(&self, last_seq: i64, now: Timestamp) -> bool {
+        let muted = self.muted_until.is_some_and(|until| until > now);
+        self.archived_seq.is_some_and(|archived| archived == last_seq || muted)
+    }
 }

@@ -1,11 +1,12 @@
 //! From one state to the next.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use super::Recorded;
-use super::event::{ConversationCreated, Event, MemberJoined, MemberLeft};
-use super::state::{Conversation, Member, Sent};
-use crate::domain::policy::Role;
+use super::event::{ConversationCreated, Event, MemberJoined, MemberLeft, MemberRole};
+use super::known::Known;
+use super::state::{Conversation, Member};
+use crate::domain::policy::{History, Role};
 use crate::domain::{ConversationId, TenantId};
 
 /// Applies what `decide` recorded. An event for a conversation that does not exist creates it if it is the first, and is
@@ -21,12 +22,21 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
         conversation.last_position = recorded.position;
         conversation.last_at = recorded.at;
     }
+    conversation.known.evolve(recorded);
     match &recorded.event {
-        Event::Created(_) => {}
+        Event::Created(_)
+        | Event::Edited(_)
+        | Event::Reacted(_)
+        | Event::Unreacted(_)
+        | Event::Hidden(_)
+        | Event::Draft(_) => {}
+        Event::Settings(settings) => {
+            if let Some(member) = conversation.members.get_mut(&recorded.actor) {
+                member.settings = *settings;
+            }
+        }
         Event::Sent(sent) => {
             conversation.last_seq = sent.seq;
-            let told = Sent { seq: sent.seq, position: recorded.position, at: recorded.at };
-            conversation.sent.insert((recorded.actor, sent.client_id), told);
             if let Some(member) = conversation.members.get_mut(&recorded.actor) {
                 member.read_seq = sent.seq;
                 member.delivered_seq = sent.seq;
@@ -34,10 +44,23 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
         }
         Event::Joined(joined) => join(conversation, joined),
         Event::Left(left) => leave(conversation, left),
-        Event::Read(read) => {
+        Event::Read(read) | Event::Delivered(read) => {
             if let Some(member) = conversation.members.get_mut(&recorded.actor) {
                 member.read_seq = read.read_seq;
                 member.delivered_seq = read.delivered_seq;
+            }
+        }
+        Event::Deleted(deleted) => {
+            for removed in &deleted.messages {
+                conversation.pins.remove(&removed.seq);
+            }
+        }
+        Event::Pinned(of) => drop(conversation.pins.insert(of.seq)),
+        Event::Unpinned(of) => drop(conversation.pins.remove(&of.seq)),
+        Event::Updated(update) => conversation.history = update.history.unwrap_or(conversation.history),
+        Event::Role(MemberRole { user, role }) => {
+            if let Some(member) = conversation.members.get_mut(user) {
+                member.role = *role;
             }
         }
     }
@@ -48,7 +71,7 @@ fn create(id: ConversationId, tenant: TenantId, created: &ConversationCreated, r
         .members
         .iter()
         .zip(0..)
-        .map(|(member, slot)| (member.user, Member { role: member.role, slot, read_seq: 0, delivered_seq: 0 }))
+        .map(|(member, slot)| (member.user, Member::new(member.role, slot, 0)))
         .collect();
     Conversation {
         id,
@@ -59,14 +82,15 @@ fn create(id: ConversationId, tenant: TenantId, created: &ConversationCreated, r
         last_position: recorded.position,
         last_seq: 0,
         last_at: recorded.at,
-        sent: HashMap::new(),
+        history: History::All,
+        pins: BTreeSet::new(),
+        known: Known::default(),
     }
 }
 
 fn join(conversation: &mut Conversation, joined: &MemberJoined) {
     for (user, slot) in joined.users.iter().zip(joined.first_slot..) {
-        let member = Member { role: joined.role, slot, read_seq: joined.read_seq, delivered_seq: joined.read_seq };
-        conversation.members.insert(*user, member);
+        conversation.members.insert(*user, Member::new(joined.role, slot, joined.read_seq));
     }
     conversation.next_slot = joined.first_slot + joined.users.len() as i64;
 }

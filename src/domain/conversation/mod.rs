@@ -5,13 +5,22 @@ mod command;
 mod decide;
 mod event;
 mod evolve;
+mod known;
+mod reactions;
 mod state;
 
-pub use command::{Command, CreateConversation, Input, MarkRead, SendMessage, Users};
+pub use command::{
+    ChangeSettings, Command, CreateConversation, Draft, EditMessage, Input, MarkRead, OfMessage, SendMessage,
+    UpdateConversation, Users,
+};
 pub use decide::decide;
-pub use event::{ConversationCreated, Event, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageSent, Read};
+pub use event::{
+    ConversationCreated, DeleteReason, Event, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
+    MessageEdited, MessageSent, Notify, Reaction, Read, RemovedMessage, Settings,
+};
 pub use evolve::evolve;
-pub use state::{Conversation, Member, Sent};
+pub use known::{Known, Lookup, Message, Sent};
+pub use state::{Conversation, Member};
 
 /// An event of a conversation with its numbers.
 pub type Recorded = super::decision::Recorded<Event>;
@@ -26,3 +35,9 @@ pub const CLIENT_ID_MAX_AHEAD_MS: i64 = 5 * super::time::MINUTE_MS;
 pub const MAX_MEMBERS: usize = 100_000;
 /// The most users one command may name.
 pub const MAX_USERS_A_COMMAND: usize = 1_000;
+/// The most times one message can be edited.
+pub const MAX_EDITS: usize = 100;
+/// The most pinned messages of a conversation.
+pub const MAX_PINS: usize = 100;
+/// The most kinds of reactions to one message.
+pub const MAX_REACTIONS: usize = 50;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::crypto::{self, Aad, Field, IdentityKey, MasterKeys, SealError};
-use crate::domain::{TenantId, UserId};
+use crate::domain::{ConversationId, TenantId, UserId};
 use crate::gateway::ports::{Keyring, OpenError, Place};
 
 /// The keys of users and of names.
@@ -24,9 +24,13 @@ impl Keys {
     }
 }
 
-fn text_aad(place: Place, author: UserId) -> Aad {
+fn aad(place: Place, author: Option<UserId>, field: Field) -> Aad {
     let Place { tenant, conversation, command } = place;
-    Aad { tenant, conversation, author: Some(author), field: Field::Text, command }
+    Aad { tenant, conversation, author, field, command }
+}
+
+fn text(opened: Result<Vec<u8>, crypto::OpenError>) -> Result<String, OpenError> {
+    String::from_utf8(opened.map_err(|_| OpenError::Broken)?).map_err(|_| OpenError::Broken)
 }
 
 fn sealed(result: Result<Bytes, SealError>) -> Option<Bytes> {
@@ -47,26 +51,28 @@ impl Keyring for Keys {
         crypto::user_id(&self.identity, tenant, external_id)
     }
 
-    fn seal_text(&self, place: Place, author: UserId, text: &str) -> Option<Bytes> {
+    fn seal_written(&self, place: Place, author: UserId, field: Field, text: &str) -> Option<Bytes> {
         let key = self.keyring.newest(author)?;
-        sealed(crypto::seal(&key, &text_aad(place, author), text.as_bytes()))
+        sealed(crypto::seal(&key, &aad(place, Some(author), field), text.as_bytes()))
     }
 
-    fn open_text(&self, place: Place, author: UserId, sealed: &[u8]) -> Result<String, OpenError> {
+    fn open_written(&self, place: Place, author: UserId, field: Field, sealed: &[u8]) -> Result<String, OpenError> {
         let version = crypto::key_version(sealed).map_err(|_| OpenError::Broken)?;
         let key = self.keyring.get(author, version).ok_or(OpenError::KeyMissing)?;
-        let text = crypto::open(&key, &text_aad(place, author), sealed).map_err(|_| OpenError::Broken)?;
-        String::from_utf8(text).map_err(|_| OpenError::Broken)
+        text(crypto::open(&key, &aad(place, Some(author), field), sealed))
     }
 
-    fn seal_name(&self, place: Place, name: &str) -> Option<Bytes> {
-        let key = self.master.name_key(place.conversation);
-        sealed(crypto::seal_name(&key, place.tenant, place.conversation, place.command, name))
+    fn fingerprint(&self, author: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes> {
+        self.keyring.fingerprint(author, conversation, seq, text)
     }
 
-    fn open_name(&self, place: Place, sealed: &[u8]) -> Result<String, OpenError> {
+    fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes> {
         let key = self.master.name_key(place.conversation);
-        let opened = crypto::open_name(&key, place.tenant, place.conversation, place.command, sealed);
-        opened.map_err(|_| OpenError::Broken)
+        sealed(crypto::seal(key.key(), &aad(place, None, field), text.as_bytes()))
+    }
+
+    fn open_shown(&self, place: Place, field: Field, sealed: &[u8]) -> Result<String, OpenError> {
+        let key = self.master.name_key(place.conversation);
+        text(crypto::open(key.key(), &aad(place, None, field), sealed))
     }
 }

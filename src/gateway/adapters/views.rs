@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
 use crate::domain::conversation::{Event, MessageSent};
-use crate::domain::policy::Role;
+use crate::domain::policy::{History, Role};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
-    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, SealedName,
-    UserRow,
+    ApiKey, ConversationRow, EditRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReactionRow, ReadError,
+    Reads, Sealed, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
@@ -34,7 +34,7 @@ impl Views {
         Self { store, codec, partitions }
     }
 
-    /// None for a message that was removed: its position is absent.
+    /// None for what was removed: its position is absent.
     fn event(&self, row: store::EventRow) -> Result<Option<EventRow>, ReadError> {
         if let Some(message) = row.message {
             return Ok(Some(sent(message)));
@@ -76,7 +76,35 @@ impl From<store::MessageRow> for MessageRow {
             reply_to: row.reply_to,
             thread: row.thread,
             mentions: row.mentions,
+            edit: row.edit.map(|store::EditRow { at, causation, text, mentions }| EditRow {
+                at,
+                causation,
+                text,
+                mentions,
+            }),
+            reactions: row.reactions.into_iter().map(ReactionRow::from).collect(),
         }
+    }
+}
+
+impl From<store::ReactionRow> for ReactionRow {
+    fn from(row: store::ReactionRow) -> Self {
+        let store::ReactionRow { emoji, count, mine } = row;
+        Self { emoji, count, mine }
+    }
+}
+
+impl From<store::Sealed> for Sealed {
+    fn from(sealed: store::Sealed) -> Self {
+        Self { bytes: sealed.bytes, causation: sealed.causation }
+    }
+}
+
+/// The newest of what was there before a member came, where that is not for it.
+fn visible_after(history: History, joined: i64) -> i64 {
+    match history {
+        History::All => 0,
+        History::SinceJoin => joined,
     }
 }
 
@@ -94,11 +122,16 @@ fn sent(row: store::MessageRow) -> EventRow {
 
 impl From<store::InboxRow> for ConversationRow {
     fn from(row: store::InboxRow) -> Self {
-        let causation = row.name_causation;
         Self {
             conversation: row.conversation,
             kind: row.kind,
-            name: row.name.map(|name| SealedName { name, causation }),
+            name: row.name.map(Sealed::from),
+            topic: row.topic.map(Sealed::from),
+            picture: row.picture.map(Sealed::from),
+            history: row.history,
+            visible_after: visible_after(row.history, row.joined_seq),
+            settings: row.settings,
+            draft: row.draft.map(Sealed::from),
             members_count: row.members_count,
             last_position: row.last_position,
             last_seq: row.last_seq,
@@ -113,7 +146,7 @@ impl From<store::InboxRow> for ConversationRow {
 }
 
 fn text_bytes(message: &store::MessageRow) -> usize {
-    message.text.as_ref().map_or(0, |text| text.len())
+    message.edit.as_ref().map(|edit| &edit.text).or(message.text.as_ref()).map_or(0, |text| text.len())
 }
 
 /// How many rows with such texts a page takes.
@@ -149,6 +182,8 @@ impl Reads for Views {
             role: row.role,
             last_seq: row.last_seq,
             last_position: row.last_position,
+            visible_after_seq: visible_after(row.history, row.joined_seq),
+            visible_after_position: visible_after(row.history, row.joined_position),
         }))
     }
 
@@ -175,23 +210,28 @@ impl Reads for Views {
 
     async fn messages(
         &self,
-        _: TenantId,
+        user: UserId,
         conversation: ConversationId,
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError> {
-        let rows = self.store.messages(conversation, first, last).await?;
+        let rows = self.store.messages(conversation, user, first, last).await?;
+        Ok(rows.into_iter().map(MessageRow::from).collect())
+    }
+
+    async fn pins(&self, user: UserId, conversation: ConversationId) -> Result<Vec<MessageRow>, ReadError> {
+        let rows = self.store.pins(conversation, user).await?;
         Ok(rows.into_iter().map(MessageRow::from).collect())
     }
 
     async fn events(
         &self,
-        _: TenantId,
+        user: UserId,
         conversation: ConversationId,
         after: i64,
         limit: u32,
     ) -> Result<Vec<EventRow>, ReadError> {
-        let rows = self.store.events(conversation, after, limit.into()).await?;
+        let rows = self.store.events(conversation, user, after, limit.into()).await?;
         rows.into_iter().filter_map(|row| self.event(row).transpose()).collect()
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{ClientId, check_count, check_users};
 use super::{Context, Reply};
+use crate::crypto::Field;
 use crate::domain::conversation::{Command, CreateConversation};
 use crate::domain::policy::ConversationKind;
 use crate::domain::{ConversationId, UserId};
@@ -37,7 +38,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let mut command = context.command(conversation, Command::Create(body));
     if let Some(name) = data.name {
         let place = Place { tenant: context.tenant, conversation, command: command.command_id };
-        let sealed = edge.ports.keyring.seal_name(place, &name).ok_or_else(Failure::internal)?;
+        let sealed = edge.ports.keyring.seal_shown(place, Field::Name, &name).ok_or_else(Failure::internal)?;
         if let Some(body) = &mut command.conversation_create {
             body.name = Some(sealed);
         }

@@ -38,7 +38,8 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     }
     let membership = may_view(edge, context, data.conversation).await?;
     let reads = &edge.ports.reads;
-    let rows = reads.events(context.tenant, data.conversation, data.after_position, limit).await?;
+    let after = data.after_position.max(membership.visible_after_position);
+    let rows = reads.events(context.user, data.conversation, after, limit).await?;
     // The conversation may have gone on between the two reads, without this user perhaps.
     let last_position = membership.last_position;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, de};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::Context;
@@ -15,6 +17,8 @@ use crate::gateway::failure::Failure;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// More missing users than this are not just late.
 const MOST_AWAITED: usize = 10;
+/// The most mentions of a message.
+const MAX_MENTIONS: usize = 100;
 /// How many a refusal names.
 const MOST_NAMED: usize = 5;
 
@@ -46,6 +50,71 @@ pub struct OfMembers {
     pub conversation: ConversationId,
     /// Whom.
     pub users: Vec<UserId>,
+}
+
+/// Data of commands that name only a message.
+#[derive(Deserialize)]
+pub struct OfMessage {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Which.
+    pub seq: i64,
+}
+
+/// A field that can be set, cleared by null, or left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// Left out.
+    #[default]
+    Keep,
+    /// Null.
+    Clear,
+    /// A value.
+    Set(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<T>::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+/// A time as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = OffsetDateTime::parse(&text, &Rfc3339).ok();
+        let millis = parsed.and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok());
+        let millis = millis.ok_or_else(|| de::Error::custom("expected a time as 2026-11-21T16:20:00.000Z"))?;
+        Ok(Self(Timestamp(millis)))
+    }
+}
+
+/// A text that is there and not too long.
+pub fn check_text(text: &str, max_bytes: usize) -> Result<&str, Failure> {
+    match text {
+        "" => Err(Failure::bad_request("a message needs a text")),
+        text if text.len() > max_bytes => {
+            Err(Failure::too_large(format!("text has {} bytes; at most {max_bytes} are allowed", text.len())))
+        }
+        text => Ok(text),
+    }
+}
+
+/// Not too many, and each a user, `all` or `here`.
+pub fn check_mentions(mentions: &[String]) -> Result<(), Failure> {
+    if mentions.len() > MAX_MENTIONS {
+        return Err(Failure::too_large(format!("a message has at most {MAX_MENTIONS} mentions")));
+    }
+    let known = |mention: &String| matches!(mention.as_str(), "all" | "here") || mention.parse::<UserId>().is_ok();
+    if mentions.iter().all(known) {
+        Ok(())
+    } else {
+        Err(Failure::bad_request("mentions are user ids, `all` or `here`"))
+    }
 }
 
 /// At least `least`, and at most as many as the installation allows.

@@ -51,11 +51,11 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         return Err(Failure::bad_request("give before_seq or after_seq, not both"));
     }
     let membership = may_view(edge, context, data.conversation).await?;
-    let range = range(&data, membership.last_seq, limit);
+    let range = range(&data, membership.visible_after_seq, membership.last_seq, limit);
     let mut rows = HashMap::new();
     if range.first <= range.last {
         let reads = &edge.ports.reads;
-        let found = reads.messages(context.tenant, data.conversation, range.first, range.last).await?;
+        let found = reads.messages(context.user, data.conversation, range.first, range.last).await?;
         rows = found.into_iter().map(|row| (row.seq, row)).collect();
     }
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
@@ -69,7 +69,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         }
         messages.push(match row {
             Some(row) => opener.message(conversation, row)?,
-            None => Message::Removed { conversation, seq, deleted: true },
+            None => Message::removed(conversation, seq),
         });
     }
     Ok(json(&Page { messages, has_more }))
@@ -82,17 +82,18 @@ impl Range {
     }
 }
 
-fn range(data: &Data, last_seq: i64, limit: i64) -> Range {
+/// `hidden`: messages up to this one are not to be seen.
+fn range(data: &Data, hidden: i64, last_seq: i64, limit: i64) -> Range {
     match data.after_seq {
         Some(after) => {
-            let first = after.max(0).saturating_add(1);
+            let first = after.max(hidden).saturating_add(1);
             let last = first.saturating_add(limit - 1).min(last_seq);
             Range { first, last, newest_first: false, has_more: first <= last && last < last_seq }
         }
         None => {
             let last = data.before_seq.map_or(last_seq, |before| before.saturating_sub(1).min(last_seq));
-            let first = last.saturating_sub(limit - 1).max(1);
-            Range { first, last, newest_first: true, has_more: first <= last && first > 1 }
+            let first = last.saturating_sub(limit - 1).max(hidden + 1);
+            Range { first, last, newest_first: true, has_more: first <= last && first > hidden + 1 }
         }
     }
 }
@@ -109,12 +110,12 @@ mod tests {
 
     #[test]
     fn pages_meet_without_a_gap() {
-        let page = |before| range(&data(before, None), 25, 10);
+        let page = |before| range(&data(before, None), 0, 25, 10);
         assert_eq!(page(None), Range { first: 16, last: 25, newest_first: true, has_more: true });
         assert_eq!(page(Some(16)), Range { first: 6, last: 15, newest_first: true, has_more: true });
         assert_eq!(page(Some(6)), Range { first: 1, last: 5, newest_first: true, has_more: false });
         assert!(page(Some(1)).last < page(Some(1)).first);
-        let page = |after| range(&data(None, Some(after)), 25, 10);
+        let page = |after| range(&data(None, Some(after)), 0, 25, 10);
         assert_eq!(page(0), Range { first: 1, last: 10, newest_first: false, has_more: true });
         assert_eq!(page(15), Range { first: 16, last: 25, newest_first: false, has_more: false });
         assert!(page(25).last < page(25).first);
@@ -123,10 +124,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_number_makes_a_page_larger_than_asked_or_out_of_the_conversation(
-            before: Option<i64>, after: Option<i64>, last_seq in 0..i64::MAX, limit in 1..200i64,
+            before: Option<i64>, after: Option<i64>, hidden in 0..i64::MAX / 2, more in 0..i64::MAX / 2, limit in 1..200i64,
         ) {
-            let Range { first, last, .. } = range(&data(before, after), last_seq, limit);
-            prop_assert!(first >= 1 && last <= last_seq);
+            let last_seq = hidden + more;
+            let Range { first, last, .. } = range(&data(before, after), hidden, last_seq, limit);
+            prop_assert!(first > hidden && last <= last_seq);
             prop_assert!(first > last || last - first < limit);
         }
     }

@@ -32,6 +32,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     edge.seen.settle(context.user, Scope::All).await?;
     let page = edge.ports.reads.inbox(context.tenant, context.user, data.cursor.as_deref(), limit).await?;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
-    let conversations = page.conversations.into_iter().map(|row| opener.conversation(row)).collect::<Result<_, _>>()?;
+    let conversations =
+        page.conversations.into_iter().map(|row| opener.conversation(context.user, row)).collect::<Result<_, _>>()?;
     Ok(json(&Page { conversations, cursor: page.cursor, has_more: page.has_more }))
 }

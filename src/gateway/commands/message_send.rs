@@ -3,17 +3,15 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::fields::ClientId;
+use super::fields::{ClientId, check_mentions, check_text};
 use super::{Context, Reply};
+use crate::crypto::Field;
 use crate::domain::conversation::{Command, SendMessage};
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::domain::{ConversationId, Timestamp};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Place;
 use crate::gateway::shapes::rfc3339;
-
-/// The most mentions of a message.
-const MAX_MENTIONS: usize = 100;
 
 #[derive(Deserialize)]
 pub struct Data {
@@ -48,7 +46,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     };
     let mut command = context.command(data.conversation, Command::Send(body));
     let place = Place { tenant: context.tenant, conversation: data.conversation, command: command.command_id };
-    let sealed = edge.ports.keyring.seal_text(place, context.user, text);
+    let sealed = edge.ports.keyring.seal_written(place, context.user, Field::Text, text);
     let sealed = sealed.ok_or_else(|| Failure::unavailable("your data key is not here yet; try again"))?;
     if let Some(body) = &mut command.message_send {
         body.text = Some(sealed);
@@ -72,19 +70,6 @@ fn check(data: &Data, max_text_bytes: usize) -> Result<&str, Failure> {
             return Err(Failure::bad_request(format!("{field} must be the seq of a message: 1 or more")));
         }
     }
-    let mentions = data.mentions.as_deref().unwrap_or_default();
-    if mentions.len() > MAX_MENTIONS {
-        return Err(Failure::too_large(format!("a message has at most {MAX_MENTIONS} mentions")));
-    }
-    if mentions.iter().any(|mention| !matches!(mention.as_str(), "all" | "here") && mention.parse::<UserId>().is_err())
-    {
-        return Err(Failure::bad_request("mentions are user ids, `all` or `here`"));
-    }
-    match data.text.as_deref() {
-        None | Some("") => Err(Failure::bad_request("a message needs a text")),
-        Some(text) if text.len() > max_text_bytes => {
-            Err(Failure::too_large(format!("text has {} bytes; at most {max_text_bytes} are allowed", text.len())))
-        }
-        Some(text) => Ok(text),
-    }
+    check_mentions(data.mentions.as_deref().unwrap_or_default())?;
+    check_text(data.text.as_deref().unwrap_or_default(), max_text_bytes)
 }

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::*;
 use crate::codec::records::Signal;
 use crate::domain::conversation::{Event, MemberJoined, MessageSent};
-use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::policy::Role;
 use crate::domain::{ErrorCode, Timestamp};
-use crate::gateway::fakes::{FakeKeys, World};
+use crate::gateway::fakes::{FakeKeys, World, member_of_group};
 use crate::gateway::ports::{EventRow, Membership, MessageRow};
 use crate::log::{partition_of, topics};
 
@@ -185,8 +185,7 @@ async fn typing_is_a_signal_and_answered_at_once() {
 async fn history_shows_what_is_missing_as_removed() {
     let world = World::new();
     let (ada, eve, conversation) = (world.user(), world.user(), ConversationId::generate());
-    let membership =
-        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 3, last_position: 5 };
+    let membership = member_of_group(Role::Member, 3, 5);
     world.reads.memberships.insert((conversation, ada), membership);
     world.reads.memberships.insert((conversation, eve), Membership { role: None, ..membership });
     let row = |seq| MessageRow {
@@ -200,6 +199,8 @@ async fn history_shows_what_is_missing_as_removed() {
         reply_to: None,
         thread: None,
         mentions: vec![],
+        edit: None,
+        reactions: vec![],
     };
     world.reads.messages.insert(conversation, vec![row(1), row(3)]);
     let page = start(&world, ada, "history", json!({"conversation": conversation, "limit": 2})).await.unwrap().unwrap();
@@ -222,8 +223,7 @@ async fn history_shows_what_is_missing_as_removed() {
 async fn a_page_is_bounded_in_bytes_and_never_empty() {
     let world = World::new();
     let (ada, conversation) = (world.user(), ConversationId::generate());
-    let membership =
-        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 3, last_position: 300 };
+    let membership = member_of_group(Role::Member, 3, 300);
     world.reads.memberships.insert((conversation, ada), membership);
     let row = |seq| MessageRow {
         seq,
@@ -236,6 +236,8 @@ async fn a_page_is_bounded_in_bytes_and_never_empty() {
         reply_to: None,
         thread: None,
         mentions: vec![],
+        edit: None,
+        reactions: vec![],
     };
     // As long as an installation may allow.
     world.reads.messages.insert(conversation, vec![row(1), row(2), row(3)]);
@@ -270,8 +272,7 @@ async fn what_came_after_the_look_at_the_membership_is_not_shown() {
     let world = World::new();
     let (ada, conversation) = (world.user(), ConversationId::generate());
     // Removed at position 3, after the look.
-    let membership =
-        Membership { kind: ConversationKind::Group, role: Some(Role::Member), last_seq: 0, last_position: 2 };
+    let membership = member_of_group(Role::Member, 0, 2);
     world.reads.memberships.insert((conversation, ada), membership);
     let event = |position| EventRow {
         kind: "later.invention".into(),

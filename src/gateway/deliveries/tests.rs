@@ -56,10 +56,8 @@ fn event(world: &World, conversation: ConversationId, position: i64, text: Bytes
         partition: 3,
         index: position,
         last_seq: position,
-        conversation_created: None,
         message_sent: Some(sent),
-        member_joined: None,
-        member_left: None,
+        ..ConversationEvent::default()
     };
     Codec::builtin().encode(&record).unwrap()
 }

@@ -8,7 +8,7 @@ use super::problem::ok;
 use super::{Answer, Asker, Http, Named, query};
 use crate::domain::policy::Role;
 use crate::domain::{ConversationId, Id, UserId, ids};
-use crate::gateway::commands::{Command, events, history, inbox as inbox_command, may_view};
+use crate::gateway::commands::{Command, events, history, inbox as inbox_command, may_view, pins as pins_command};
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
 use crate::gateway::seen::Scope;
@@ -33,7 +33,8 @@ pub async fn conversation(State(http): State<Http>, Named(path): Named, Asker(co
     let row = edge.ports.reads.conversation(context.tenant, conversation, context.user).await;
     // The membership may have ended between the two reads.
     let row = row.map_err(Failure::from)?.ok_or_else(|| Failure::not_found("there is no such conversation"))?;
-    let shape = Opener::new(&*edge.ports.keyring, context.tenant).conversation(row).map_err(Failure::from)?;
+    let shape =
+        Opener::new(&*edge.ports.keyring, context.tenant).conversation(context.user, row).map_err(Failure::from)?;
     Ok(ok(json(&shape)))
 }
 
@@ -46,6 +47,11 @@ pub async fn messages(State(http): State<Http>, Named(path): Named, uri: Uri, As
     }
     let (conversation, Page { before_seq, after_seq, limit }) = (id(&path)?, query(&uri)?);
     let command = Command::History(history::Data { conversation, before_seq, after_seq, limit });
+    Ok(ok(http.run(context, command).await?))
+}
+
+pub async fn pins(State(http): State<Http>, Named(path): Named, Asker(context): Asker) -> Answer {
+    let command = Command::Pins(pins_command::Data { conversation: id(&path)? });
     Ok(ok(http.run(context, command).await?))
 }
 

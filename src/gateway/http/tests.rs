@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::conversation::Settings;
+use crate::domain::policy::{ConversationKind, History, Role};
 use crate::domain::{ConversationId, TenantId, Timestamp};
-use crate::gateway::fakes::World;
-use crate::gateway::ports::{ApiKey, ConversationRow, Membership, UserRow};
+use crate::gateway::fakes::{World, member_of_group};
+use crate::gateway::ports::{ApiKey, ConversationRow, UserRow};
 
 async fn ask(world: &World, method: Method, uri: &str, bearer: &str, body: impl Into<Body>) -> (u16, Value) {
     let request = Request::builder().method(method).uri(uri).header(header::AUTHORIZATION, format!("Bearer {bearer}"));
@@ -127,14 +128,19 @@ async fn reads_have_resources() {
     let world = World::new();
     let (ada, conversation) = (world.user(), ConversationId::generate());
     let token = world.token(ada);
-    let membership =
-        Membership { kind: ConversationKind::Group, role: Some(Role::Owner), last_seq: 0, last_position: 1 };
+    let membership = member_of_group(Role::Owner, 0, 1);
     world.reads.memberships.insert((conversation, ada), membership);
     world.reads.users.insert(ada, UserRow { name: Some("Ada".into()) });
     let row = ConversationRow {
         conversation,
         kind: ConversationKind::Group,
         name: None,
+        topic: None,
+        picture: None,
+        history: History::All,
+        visible_after: 0,
+        settings: Settings::default(),
+        draft: None,
         members_count: 3,
         last_position: 1,
         last_seq: 0,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{ConversationId, Timestamp};
 use crate::gateway::edge::Options;
-use crate::gateway::fakes::{FakeTokens, World};
+use crate::gateway::fakes::{FakeTokens, World, member_of_group};
 use crate::gateway::http::router;
 use crate::gateway::outbox::Worth;
 
@@ -310,12 +310,7 @@ async fn a_slow_consumer_is_closed_and_a_page_it_asked_for_does_not_make_it_one(
     });
     let conversation = ConversationId::generate();
     world.reads.events.insert(conversation, rows.collect());
-    let membership = crate::gateway::ports::Membership {
-        kind: crate::domain::policy::ConversationKind::Group,
-        role: Some(crate::domain::policy::Role::Member),
-        last_seq: 0,
-        last_position: 100,
-    };
+    let membership = member_of_group(crate::domain::policy::Role::Member, 0, 100);
     world.reads.memberships.insert((conversation, ada), membership);
     let mut client = Client::hello(&world, ada).await;
     for id in 0..50 {

@@ -15,7 +15,7 @@ const READ: usize = 1_000;
 /// The public streams that together hold all of a journal.
 fn names(source: &str) -> &'static [&'static str] {
     match source {
-        topics::CONVERSATION_JOURNAL => &[topics::CONVERSATION_EVENTS, topics::RECEIPTS],
+        topics::CONVERSATION_JOURNAL => &[topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::MEMBER_STATE],
         topics::USER_JOURNAL => &[topics::USER_EVENTS],
         _ => &[],
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Flight, Hot, Outcome, Owner};
 use crate::domain::UserId;
 use crate::domain::decision::Recorded;
-use crate::sequencer::aggregate::{Aggregate, RosterChange};
+use crate::sequencer::aggregate::{Aggregate, Hears, RosterChange};
 
 /// Who hears of an event.
 #[derive(Clone, Debug)]
@@ -72,8 +72,9 @@ impl<A: Aggregate> Hot<A> {
 
 /// Who hears of an event with `roster` after it.
 fn audience<A: Aggregate>(roster: Arc<[UserId]>, recorded: &Recorded<A::Event>, crowd: usize) -> Audience {
-    if roster.len() > crowd && A::quiet_in_crowds(&recorded.event) {
-        return Audience::Known(Arc::default(), vec![recorded.actor]);
+    match A::hears(&recorded.event) {
+        Hears::Actor => Audience::Known(Arc::default(), vec![recorded.actor]),
+        Hears::Few if roster.len() > crowd => Audience::Known(Arc::default(), vec![recorded.actor]),
+        Hears::Few | Hears::Everyone => Audience::Known(roster, A::roster_change(&recorded.event).left),
     }
-    Audience::Known(roster, A::roster_change(&recorded.event).left)
 }

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::aggregate::{Aggregate, Command};
 use super::conversations::RECENT_SENDS_MS;
 use super::owner::{Again, ChainBroken, Outcome, Owner};
 use super::progress::Progress;
 use crate::codec::records::Mark;
-use crate::domain::{Timestamp, UserId};
+use crate::domain::Timestamp;
 use crate::log::journal::{self, Head};
 use crate::log::{AppendError, Appending, Fetched, ReadError, Records};
 
@@ -242,12 +241,12 @@ impl<A: Aggregate> Partition<A> {
         Ok(())
     }
 
-    async fn decide(&mut self, mut command: Command<A>, looked_up: &Sends<A>) -> Result<(), PartitionError> {
+    async fn decide(&mut self, mut command: Command<A>, looked_up: &Lookups<A>) -> Result<(), PartitionError> {
         let exists = self.owner.state(command.aggregate).is_some();
         self.shared.surroundings.prepare(exists, &mut command).await.map_err(PartitionError::Prepare)?;
         metrics::counter!("tidings_commands_total", "topic" => A::COMMANDS).increment(1);
-        let old = A::old_send(self.owner.state(command.aggregate), &command.input);
-        let looked_up = old.is_none_or(|(user, client_id)| looked_up.contains(&(user, command.aggregate, client_id)));
+        let needed = A::lookup(self.owner.state(command.aggregate), &command.input);
+        let looked_up = needed.is_none_or(|needed| looked_up.contains(&(command.aggregate, needed)));
         if let Some(record) = self.owner.decide(command, looked_up)? {
             let value = self.shared.codec.encode(&*record)?;
             let key = record.aggregate.as_bytes();
@@ -257,38 +256,37 @@ impl<A: Aggregate> Partition<A> {
         Ok(())
     }
 
-    /// Brings into memory what the next commands need. The client ids that were looked up with it; none if older commands came back.
-    async fn warm_batch(&mut self, batch: usize) -> Result<Option<Sends<A>>, PartitionError> {
+    /// Brings into memory what the next commands need. What was looked up with it; none if older commands came back.
+    async fn warm_batch(&mut self, batch: usize) -> Result<Option<Lookups<A>>, PartitionError> {
         let mut ids = HashSet::new();
-        let mut sends = HashSet::new();
+        let mut lookups = HashSet::new();
         for again in self.todo.iter().take(batch) {
             let Again::Decide(command) = again else { continue };
             if !self.owner.is_hot(command.aggregate) {
                 ids.insert(command.aggregate);
             }
-            if let Some((user, client_id)) = A::old_send(self.owner.state(command.aggregate), &command.input) {
-                ids.insert(command.aggregate);
-                sends.insert((user, command.aggregate, client_id));
+            if let Some(needed) = A::lookup(self.owner.state(command.aggregate), &command.input) {
+                lookups.insert((command.aggregate, needed));
             }
         }
-        let asked: Vec<_> = sends.iter().copied().collect();
+        let asked: Vec<_> = lookups.iter().copied().collect();
         Ok(match self.warm(&ids.into_iter().collect::<Vec<_>>(), &asked).await? {
-            Warmed::Loaded => Some(sends),
+            Warmed::Loaded => Some(lookups),
             Warmed::Not => Some(HashSet::new()),
             Warmed::Mended => None,
         })
     }
 
-    /// Brings states into memory, if the view can give them in time.
-    async fn warm(&mut self, ids: &[A::Id], sends: &[(UserId, A::Id, Uuid)]) -> Result<Warmed, PartitionError> {
-        if ids.is_empty() {
+    /// Brings states into memory, and what is to be looked up of any, if the view can give them in time.
+    async fn warm(&mut self, ids: &[A::Id], lookups: &[(A::Id, A::Lookup)]) -> Result<Warmed, PartitionError> {
+        if ids.is_empty() && lookups.is_empty() {
             return Ok(Warmed::Loaded);
         }
         if self.broken_until.is_some_and(|until| Instant::now() < until) {
             return Ok(Warmed::Not);
         }
         let recent_since = self.now.plus(-2 * RECENT_SENDS_MS);
-        let load = self.shared.surroundings.load(self.partition, ids, sends, recent_since);
+        let load = self.shared.surroundings.load(self.partition, ids, lookups, recent_since);
         let mut loaded = match tokio::time::timeout(self.shared.options.load_timeout, load).await {
             Ok(Ok(loaded)) => loaded,
             failed => {
@@ -333,13 +331,9 @@ impl<A: Aggregate> Partition<A> {
             return Err(PartitionError::ViewTooOld { view, kept });
         }
         for id in ids {
-            let state = loaded.states.remove(id);
-            if !self.owner.is_hot(*id) {
-                self.owner.warm(*id, state, view);
-            } else if let (Some(known), Some(loaded)) = (self.owner.state_mut(*id), state) {
-                A::recall(known, loaded);
-            }
+            self.owner.warm(*id, loaded.states.remove(id), view);
         }
+        self.owner.recall(loaded.found, view);
         self.owner.view_reached(view, &self.held);
         Ok(warmed)
     }
@@ -397,8 +391,8 @@ impl<A: Aggregate> Partition<A> {
     }
 }
 
-/// Client ids, with who sent them where.
-type Sends<A> = HashSet<(UserId, <A as Aggregate>::Id, Uuid)>;
+/// What was looked up.
+type Lookups<A> = HashSet<(<A as Aggregate>::Id, <A as Aggregate>::Lookup)>;
 
 /// What a try to load came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

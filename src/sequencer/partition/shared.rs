@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use crate::codec::{Codec, EncodeError};
-use crate::domain::{Timestamp, UserId};
+use crate::domain::Timestamp;
 use crate::log::journal::{Head, JournalError};
 use crate::log::{AppendError, CheckpointError, Checkpoints, Ownership, Producer, ReadError, Reader};
 use crate::sequencer::aggregate::{Aggregate, Command};
@@ -21,17 +20,19 @@ pub struct Loaded<A: Aggregate> {
     pub head: Head,
     /// The aggregates that exist.
     pub states: HashMap<A::Id, A::State>,
+    /// What was looked up.
+    pub found: HashMap<A::Id, A::Found>,
 }
 
 /// What the sequencer needs from outside the log.
 #[async_trait]
 pub trait Surroundings<A: Aggregate>: Send + Sync {
-    /// Loads aggregates, with the client ids made since `recent_since` and those looked up by name, in one snapshot.
+    /// Loads aggregates, with the client ids made since `recent_since`, and looks up what is asked of these and others, in one snapshot.
     async fn load(
         &self,
         partition: i32,
         ids: &[A::Id],
-        sends: &[(UserId, A::Id, Uuid)],
+        lookups: &[(A::Id, A::Lookup)],
         recent_since: Timestamp,
     ) -> anyhow::Result<Loaded<A>>;
     /// The view's checkpoint of the partition.

@@ -1,0 +1,85 @@
+//! Members: who comes, who goes, and who has which role.
+
+use super::{Outcome, already, bad_request, check_count, conflict, distinct, next};
+use crate::domain::conversation::MAX_MEMBERS;
+use crate::domain::conversation::command::Input;
+use crate::domain::conversation::event::{Event, LeaveReason, MemberJoined, MemberLeft, MemberRole};
+use crate::domain::conversation::state::Conversation;
+use crate::domain::policy::{Action, Role};
+use crate::domain::{ErrorCode, Rejection, UserId};
+
+fn enter(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outcome {
+    if conversation.members.len() + users.len() > MAX_MEMBERS {
+        return Err(Rejection::new(ErrorCode::TooLarge, format!("a conversation has at most {MAX_MEMBERS} members")));
+    }
+    // A channel that everybody has left can be joined, and must not stay without an owner for ever.
+    let role = if conversation.members.is_empty() { Role::Owner } else { Role::Member };
+    let event = MemberJoined { users, role, first_slot: conversation.next_slot, read_seq: conversation.last_seq };
+    next(conversation, input, Event::Joined(event))
+}
+
+pub fn add(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
+    check_count(users.len())?;
+    conversation.allow(input.actor, Action::AddMembers)?;
+    let new: Vec<_> = distinct(users).into_iter().filter(|user| !conversation.members.contains_key(user)).collect();
+    if new.is_empty() { already(conversation) } else { enter(conversation, input, new) }
+}
+
+pub fn join(conversation: &Conversation, input: &Input) -> Outcome {
+    conversation.allow(input.actor, Action::Join)?;
+    if conversation.members.contains_key(&input.actor) {
+        already(conversation)
+    } else {
+        enter(conversation, input, vec![input.actor])
+    }
+}
+
+pub fn remove(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
+    check_count(users.len())?;
+    conversation.allow(input.actor, Action::RemoveMember(Role::Guest))?;
+    if users.contains(&input.actor) {
+        return Err(bad_request("use conversation.leave to end your own membership"));
+    }
+    let mut present = Vec::new();
+    for user in distinct(users) {
+        if let Some(member) = conversation.members.get(&user) {
+            conversation.allow(input.actor, Action::RemoveMember(member.role))?;
+            present.push(user);
+        }
+    }
+    if present.is_empty() {
+        return already(conversation);
+    }
+    next(conversation, input, Event::Left(MemberLeft { users: present, reason: LeaveReason::Removed, promoted: None }))
+}
+
+pub fn leave(conversation: &Conversation, input: &Input) -> Outcome {
+    conversation.allow(input.actor, Action::Leave)?;
+    let promoted = heir(conversation, input.actor);
+    next(conversation, input, Event::Left(MemberLeft { users: vec![input.actor], reason: LeaveReason::Left, promoted }))
+}
+
+/// Who becomes owner when `leaver` is the last one: the highest role, then the longest member.
+fn heir(conversation: &Conversation, leaver: UserId) -> Option<UserId> {
+    let others = || conversation.members.iter().filter(|(user, _)| **user != leaver);
+    if others().any(|(_, member)| member.role == Role::Owner) {
+        return None;
+    }
+    others().min_by_key(|(_, member)| (member.role, member.slot)).map(|(user, _)| *user)
+}
+
+pub fn set_role(conversation: &Conversation, input: &Input, wanted: MemberRole) -> Outcome {
+    conversation.allow(input.actor, Action::View)?;
+    let Some(member) = conversation.members.get(&wanted.user) else {
+        return Err(Rejection::new(ErrorCode::NotFound, "the user is not a member of this conversation"));
+    };
+    conversation.allow(input.actor, Action::SetRole(member.role, wanted.role))?;
+    if member.role == wanted.role {
+        return already(conversation);
+    }
+    let owners = conversation.members.values().filter(|member| member.role == Role::Owner).count();
+    if member.role == Role::Owner && owners == 1 {
+        return Err(conflict("a conversation keeps an owner; make somebody else one first"));
+    }
+    next(conversation, input, Event::Role(wanted))
+}

@@ -1,0 +1,35 @@
+//! What a member changes for itself, and nobody else learns.
+
+use super::{Outcome, already, beside, check_seq, not_found};
+use crate::domain::conversation::command::{ChangeSettings, Draft, Input, OfMessage};
+use crate::domain::conversation::event::{Event, Settings};
+use crate::domain::conversation::state::Conversation;
+use crate::domain::policy::Action;
+
+pub fn settings(conversation: &Conversation, input: &Input, change: &ChangeSettings) -> Outcome {
+    conversation.allow(input.actor, Action::View)?;
+    let before = conversation.members.get(&input.actor).ok_or_else(not_found)?.settings;
+    let ChangeSettings { muted_until, unmuted, pinned, archived, notify } = *change;
+    let after = Settings {
+        muted_until: muted_until.or(before.muted_until.filter(|_| !unmuted)),
+        pinned: pinned.unwrap_or(before.pinned),
+        archived_seq: match archived {
+            Some(true) => Some(conversation.last_seq),
+            Some(false) => None,
+            None => before.archived_seq,
+        },
+        notify: notify.unwrap_or(before.notify),
+    };
+    if after == before { already(conversation) } else { beside(conversation, input, Event::Settings(after)) }
+}
+
+pub fn hide(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
+    conversation.allow(input.actor, Action::View)?;
+    check_seq(conversation, input, "seq", of.seq)?;
+    beside(conversation, input, Event::Hidden(of))
+}
+
+pub fn draft(conversation: &Conversation, input: &Input, draft: &Draft) -> Outcome {
+    conversation.allow(input.actor, Action::View)?;
+    beside(conversation, input, Event::Draft(draft.clone()))
+}

@@ -1,0 +1,62 @@
+//! `conversation.update`: null takes name, topic or picture away, and what is left out stays.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::fields::Change;
+use super::{Context, Reply, changed};
+use crate::crypto::Field;
+use crate::domain::ConversationId;
+use crate::domain::conversation::{Command, UpdateConversation};
+use crate::domain::policy::History;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::Failure;
+use crate::gateway::ports::Place;
+
+/// The most bytes of a topic.
+const TOPIC_BYTES: usize = 1_000;
+/// The most bytes of a picture: an address, or the id of an attachment.
+const PICTURE_BYTES: usize = 1_000;
+
+#[derive(Deserialize)]
+pub struct Data {
+    conversation: ConversationId,
+    #[serde(default)]
+    name: Change<String>,
+    #[serde(default)]
+    topic: Change<String>,
+    #[serde(default)]
+    picture: Change<String>,
+    history: Option<History>,
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let body = UpdateConversation { history: data.history, ..UpdateConversation::default() };
+    let mut command = context.command(data.conversation, Command::Update(body));
+    let place = Place { tenant: context.tenant, conversation: data.conversation, command: command.command_id };
+    let mut cleared = Vec::new();
+    let mut seal = |field: Field, change: Change<String>, max_bytes: usize| -> Result<Option<Bytes>, Failure> {
+        let name = field.name();
+        match change {
+            Change::Keep => return Ok(None),
+            Change::Clear => cleared.push(name.to_owned()),
+            Change::Set(text) if text.is_empty() => {
+                return Err(Failure::bad_request(format!("{name} must not be empty; send null to take it away")));
+            }
+            Change::Set(text) if text.len() > max_bytes => {
+                return Err(Failure::too_large(format!("{name} must have at most {max_bytes} bytes")));
+            }
+            Change::Set(text) => {
+                return edge.ports.keyring.seal_shown(place, field, &text).map(Some).ok_or_else(Failure::internal);
+            }
+        }
+        Ok(None)
+    };
+    let name = seal(Field::Name, data.name, edge.options.name_bytes)?;
+    let topic = seal(Field::Topic, data.topic, TOPIC_BYTES)?;
+    let picture = seal(Field::Picture, data.picture, PICTURE_BYTES)?;
+    if let Some(body) = &mut command.conversation_update {
+        (body.name, body.topic, body.picture, body.cleared) = (name, topic, picture, cleared);
+    }
+    edge.ask_conversation(command).await.map(changed)
+}

@@ -1,0 +1,83 @@
+//! Conversations, as their members see them.
+
+use serde::Serialize;
+
+use super::{Message, Opener, rfc3339, rfc3339_option};
+use crate::crypto::Field;
+use crate::domain::conversation::Notify;
+use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::gateway::ports::{ConversationRow, OpenError, Sealed};
+
+/// A conversation in the inbox.
+#[derive(Clone, Debug, Serialize)]
+pub struct Conversation {
+    conversation: ConversationId,
+    kind: ConversationKind,
+    name: Option<String>,
+    topic: Option<String>,
+    picture: Option<String>,
+    history: History,
+    members_count: i64,
+    last_position: i64,
+    last_seq: i64,
+    last_message: Option<Message>,
+    read_seq: i64,
+    unread: i64,
+    mentions_unread: i64,
+    #[serde(serialize_with = "rfc3339_option")]
+    muted_until: Option<Timestamp>,
+    pinned: bool,
+    archived: bool,
+    notify: Notify,
+    draft: Option<String>,
+    role: Role,
+    #[serde(serialize_with = "rfc3339")]
+    joined_at: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
+}
+
+impl Opener<'_> {
+    /// Opens a conversation of the view for `user`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn conversation(&self, user: UserId, row: ConversationRow) -> Result<Conversation, OpenError> {
+        let id = row.conversation;
+        // What was said after the end of a membership, or before it, is none of the member's business.
+        let visible = !row.left && row.last_seq > row.visible_after;
+        let last_message = match row.last_message.filter(|_| visible) {
+            Some(message) => Some(self.message(id, message)?),
+            None => visible.then(|| Message::removed(id, row.last_seq)),
+        };
+        let draft = row.draft.filter(|_| !row.left);
+        let open = |sealed: Sealed| {
+            self.keyring.open_written(self.place(id, sealed.causation), user, Field::Draft, &sealed.bytes)
+        };
+        let settings = row.settings;
+        Ok(Conversation {
+            conversation: id,
+            kind: row.kind,
+            name: self.shown(id, Field::Name, row.name)?,
+            topic: self.shown(id, Field::Topic, row.topic)?,
+            picture: self.shown(id, Field::Picture, row.picture)?,
+            history: row.history,
+            members_count: row.members_count,
+            last_position: row.last_position,
+            last_seq: row.last_seq,
+            last_message,
+            read_seq: row.read_seq,
+            unread: (row.last_seq - row.read_seq).max(0),
+            mentions_unread: row.mentions_unread,
+            muted_until: settings.muted_until,
+            pinned: settings.pinned,
+            archived: settings.is_archived(row.last_seq, Timestamp::now()),
+            notify: settings.notify,
+            draft: draft.map(open).transpose()?,
+            role: row.role,
+            joined_at: row.joined_at,
+            left: row.left,
+        })
+    }
+}

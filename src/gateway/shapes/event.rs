@@ -1,0 +1,176 @@
+//! Durable events, as they are pushed and as `events` lists them.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::message::PresentMessage;
+use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339};
+use crate::codec::records::ConversationEvent;
+use crate::crypto::Field;
+use crate::domain::conversation::{
+    ConversationCreated, DeleteReason, Event, LeaveReason, MemberRole, MessageEdited, OfMessage, Reaction,
+    UpdateConversation,
+};
+use crate::domain::policy::{ConversationKind, History};
+use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::gateway::ports::{EventRow, MessageRow, OpenError, Place};
+
+/// How many members `conversation.created` names.
+const MEMBERS_SHOWN: usize = 100;
+
+/// A durable event.
+#[derive(Clone, Debug, Serialize)]
+pub struct DurableEvent {
+    r#type: String,
+    conversation: ConversationId,
+    position: i64,
+    #[serde(serialize_with = "rfc3339")]
+    at: Timestamp,
+    actor: UserId,
+    data: EventData,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum EventData {
+    Created {
+        kind: ConversationKind,
+        name: Option<String>,
+        members: Vec<MemberRole>,
+        members_count: usize,
+    },
+    Sent(Box<PresentMessage>),
+    Edited {
+        seq: i64,
+        text: String,
+        mentions: Vec<String>,
+        #[serde(serialize_with = "rfc3339")]
+        edited_at: Timestamp,
+    },
+    Deleted {
+        seqs: Vec<i64>,
+        reason: DeleteReason,
+    },
+    Message(OfMessage),
+    Reaction(Reaction),
+    Updated(Updated),
+    Joined {
+        users: Vec<UserId>,
+    },
+    Left {
+        users: Vec<UserId>,
+        reason: LeaveReason,
+        /// Who became owner by it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        promoted: Option<UserId>,
+    },
+    Role(MemberRole),
+    /// Of a type that this program does not know: it takes its position all the same.
+    Unknown {},
+}
+
+/// What changed: absent if it did not, null if it is there no more.
+#[derive(Clone, Debug, Serialize)]
+struct Updated {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<History>,
+}
+
+impl Opener<'_> {
+    /// Opens an event, of the view or of a record.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn event(&self, conversation: ConversationId, row: EventRow) -> Result<DurableEvent, OpenError> {
+        let place = self.place(conversation, row.causation);
+        let data = match row.event {
+            Some(Event::Created(created)) => self.created(place, created)?,
+            Some(Event::Sent(sent)) => {
+                let message = MessageRow::of(sent, row.position, row.actor, row.at, row.causation);
+                EventData::Sent(Box::new(self.present(conversation, message)?))
+            }
+            Some(Event::Edited(MessageEdited { seq, text, mentions, .. })) => {
+                let text = self.keyring.open_written(place, row.actor, Field::Text, &text)?;
+                EventData::Edited { seq, text, mentions, edited_at: row.at }
+            }
+            Some(Event::Deleted(deleted)) => EventData::Deleted {
+                seqs: deleted.messages.iter().map(|message| message.seq).collect(),
+                reason: deleted.reason,
+            },
+            Some(Event::Pinned(of) | Event::Unpinned(of)) => EventData::Message(of),
+            Some(Event::Reacted(reaction) | Event::Unreacted(reaction)) => EventData::Reaction(reaction),
+            Some(Event::Updated(update)) => EventData::Updated(self.updated(place, update)?),
+            Some(Event::Joined(joined)) => EventData::Joined { users: joined.users },
+            Some(Event::Left(left)) => {
+                EventData::Left { users: left.users, reason: left.reason, promoted: left.promoted }
+            }
+            Some(Event::Role(role)) => EventData::Role(role),
+            Some(Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_))
+            | None => EventData::Unknown {},
+        };
+        Ok(DurableEvent { r#type: row.kind, conversation, position: row.position, at: row.at, actor: row.actor, data })
+    }
+
+    fn created(&self, place: Place, created: ConversationCreated) -> Result<EventData, OpenError> {
+        let open = |sealed: Bytes| self.keyring.open_shown(place, Field::Name, &sealed);
+        let name = created.name.map(open).transpose()?;
+        let members_count = created.members.len();
+        let mut members = created.members;
+        members.truncate(MEMBERS_SHOWN);
+        Ok(EventData::Created { kind: created.kind, name, members, members_count })
+    }
+
+    fn updated(&self, place: Place, update: UpdateConversation) -> Result<Updated, OpenError> {
+        let UpdateConversation { name, topic, picture, history, cleared } = update;
+        let field = |sealed: Option<Bytes>, field: Field| {
+            let opened = sealed.map(|sealed| self.keyring.open_shown(place, field, &sealed)).transpose()?;
+            let cleared = cleared.iter().any(|cleared| cleared == field.name());
+            Ok((cleared || opened.is_some()).then_some(opened))
+        };
+        Ok(Updated {
+            name: field(name, Field::Name)?,
+            topic: field(topic, Field::Topic)?,
+            picture: field(picture, Field::Picture)?,
+            history,
+        })
+    }
+}
+
+impl EventRow {
+    /// About how long it will be, for pages.
+    pub fn bytes(&self) -> usize {
+        let content = match &self.event {
+            Some(Event::Sent(sent)) => sent.text.as_ref().map_or(0, Bytes::len) + sent.mentions.len() * ID_BYTES,
+            Some(Event::Edited(edited)) => edited.text.len() + edited.mentions.len() * ID_BYTES,
+            // With the role of each.
+            Some(Event::Created(created)) => created.members.len().min(MEMBERS_SHOWN) * ID_BYTES * 2,
+            Some(Event::Joined(joined)) => joined.users.len() * ID_BYTES,
+            Some(Event::Left(left)) => left.users.len() * ID_BYTES,
+            Some(Event::Deleted(deleted)) => deleted.messages.len() * ID_BYTES,
+            Some(Event::Updated(update)) => {
+                [&update.name, &update.topic, &update.picture].into_iter().flatten().map(Bytes::len).sum()
+            }
+            _ => 0,
+        };
+        FRAME_BYTES + content
+    }
+}
+
+impl From<&ConversationEvent> for EventRow {
+    fn from(record: &ConversationEvent) -> Self {
+        Self {
+            kind: record.r#type.clone(),
+            position: record.position,
+            at: record.occurred_at,
+            actor: record.actor,
+            causation: record.causation,
+            event: record.event(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Rows of the views as gateways get them. They hold sealed content; the gateway opens it.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use sqlx::FromRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::reads::StoreError;
+use crate::domain::conversation::Settings;
+use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
+
+/// How somebody stands to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MembershipRow {
+    /// Direct, group or channel.
+    pub kind: ConversationKind,
+    /// None: not a member.
+    pub role: Option<Role>,
+    /// The newest message.
+    pub last_seq: i64,
+    /// The newest event.
+    pub last_position: i64,
+    /// What new members see of what was said before they came.
+    pub history: History,
+    /// Newest message and event before the member came.
+    pub joined_seq: i64,
+    pub joined_position: i64,
+}
+
+#[derive(FromRow)]
+pub(super) struct RawMembership {
+    kind: String,
+    role: Option<String>,
+    last_seq: i64,
+    last_position: i64,
+    history: String,
+    joined_seq: i64,
+    joined_position: i64,
+}
+
+impl TryFrom<RawMembership> for MembershipRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawMembership) -> Result<Self, StoreError> {
+        let role = raw.role.map(|role| role.parse()).transpose();
+        Ok(Self {
+            kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
+            role: role.map_err(|_| StoreError::Damaged("members.role"))?,
+            last_seq: raw.last_seq,
+            last_position: raw.last_position,
+            history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
+            joined_seq: raw.joined_seq,
+            joined_position: raw.joined_position,
+        })
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageRow {
+    pub conversation: ConversationId,
+    pub seq: i64,
+    pub position: i64,
+    pub sender: UserId,
+    pub client_id: Uuid,
+    pub at: Timestamp,
+    pub text: Option<Bytes>,
+    pub causation: CommandId,
+    pub reply_to: Option<i64>,
+    pub thread: Option<i64>,
+    pub mentions: Vec<String>,
+    pub edit: Option<EditRow>,
+    pub reactions: Vec<ReactionRow>,
+}
+
+/// What the newest edit made of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EditRow {
+    pub at: Timestamp,
+    pub causation: CommandId,
+    pub text: Bytes,
+    pub mentions: Vec<String>,
+}
+
+/// How many reacted to a message with one emoji, and whether its reader did.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ReactionRow {
+    pub emoji: String,
+    pub count: i64,
+    pub mine: bool,
+}
+
+/// An event of the timeline: a message, or the framed record of anything else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    pub position: i64,
+    pub message: Option<MessageRow>,
+    pub event: Option<Bytes>,
+}
+
+/// Something sealed, and the command that opens it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    pub bytes: Bytes,
+    pub causation: CommandId,
+}
+
+/// A conversation as one of its members sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboxRow {
+    pub user: UserId,
+    pub conversation: ConversationId,
+    pub kind: ConversationKind,
+    pub name: Option<Sealed>,
+    pub topic: Option<Sealed>,
+    pub picture: Option<Sealed>,
+    pub history: History,
+    pub joined_seq: i64,
+    pub settings: Settings,
+    pub draft: Option<Sealed>,
+    pub members_count: i64,
+    pub last_position: i64,
+    pub last_seq: i64,
+    pub last_at: Timestamp,
+    pub last_message: Option<MessageRow>,
+    pub read_seq: i64,
+    pub mentions_unread: i64,
+    pub role: Role,
+    pub joined_at: Timestamp,
+    pub left: bool,
+}
+
+/// Where a page of the inbox starts: after this conversation, by the time of its newest event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxCursor {
+    pub last_at: Timestamp,
+    pub conversation: ConversationId,
+}
+
+#[derive(FromRow)]
+pub(super) struct RawMessage {
+    conversation: String,
+    seq: i64,
+    pub viewer: String,
+    pub position: i64,
+    sender: String,
+    client_id: Uuid,
+    at: i64,
+    text: Option<Vec<u8>>,
+    causation: String,
+    reply_to: Option<i64>,
+    thread: Option<i64>,
+    mentions: Vec<String>,
+    edited_at: Option<i64>,
+    edit_text: Option<Vec<u8>>,
+    edit_causation: Option<String>,
+    edit_mentions: Vec<String>,
+    reactions: Json<Vec<ReactionRow>>,
+}
+
+impl TryFrom<RawMessage> for MessageRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawMessage) -> Result<Self, StoreError> {
+        let edit = match (raw.edited_at, raw.edit_text, raw.edit_causation) {
+            (Some(at), Some(text), Some(causation)) => Some(EditRow {
+                at: Timestamp(at),
+                causation: causation.parse().map_err(|_| StoreError::Damaged("messages.edit_causation"))?,
+                text: text.into(),
+                mentions: raw.edit_mentions,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("messages.conversation"))?,
+            seq: raw.seq,
+            position: raw.position,
+            sender: raw.sender.parse().map_err(|_| StoreError::Damaged("messages.sender"))?,
+            client_id: raw.client_id,
+            at: Timestamp(raw.at),
+            text: raw.text.map(Bytes::from),
+            causation: raw.causation.parse().map_err(|_| StoreError::Damaged("messages.causation"))?,
+            reply_to: raw.reply_to,
+            thread: raw.thread,
+            mentions: raw.mentions,
+            edit,
+            reactions: raw.reactions.0,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct RawInbox {
+    pub ord: i64,
+    user_id: String,
+    conversation: String,
+    kind: String,
+    name: Option<Vec<u8>>,
+    name_causation: String,
+    topic: Option<Vec<u8>>,
+    topic_causation: Option<String>,
+    picture: Option<Vec<u8>>,
+    picture_causation: Option<String>,
+    history: String,
+    joined_seq: i64,
+    muted_until: Option<i64>,
+    pinned: bool,
+    archived_seq: Option<i64>,
+    notify: String,
+    draft: Option<Vec<u8>>,
+    draft_causation: Option<String>,
+    members_count: i64,
+    last_position: i64,
+    last_seq: i64,
+    last_at: i64,
+    read_seq: i64,
+    mentions_unread: i64,
+    role: String,
+    joined_at: i64,
+    present: bool,
+}
+
+fn sealed(
+    bytes: Option<Vec<u8>>,
+    causation: Option<String>,
+    column: &'static str,
+) -> Result<Option<Sealed>, StoreError> {
+    let Some((bytes, causation)) = bytes.zip(causation) else { return Ok(None) };
+    let causation = causation.parse().map_err(|_| StoreError::Damaged(column))?;
+    Ok(Some(Sealed { bytes: bytes.into(), causation }))
+}
+
+impl TryFrom<RawInbox> for InboxRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawInbox) -> Result<Self, StoreError> {
+        let settings = Settings {
+            muted_until: raw.muted_until.map(Timestamp),
+            pinned: raw.pinned,
+            archived_seq: raw.archived_seq,
+            notify: raw.notify.parse().map_err(|_| StoreError::Damaged("pointers.notify"))?,
+        };
+        Ok(Self {
+            user: raw.user_id.parse().map_err(|_| StoreError::Damaged("pointers.user_id"))?,
+            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("pointers.conversation"))?,
+            kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
+            name: sealed(raw.name, Some(raw.name_causation), "conversations.name_causation")?,
+            topic: sealed(raw.topic, raw.topic_causation, "conversations.topic_causation")?,
+            picture: sealed(raw.picture, raw.picture_causation, "conversations.picture_causation")?,
+            history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
+            joined_seq: raw.joined_seq,
+            settings,
+            draft: sealed(raw.draft, raw.draft_causation, "pointers.draft_causation")?,
+            members_count: raw.members_count,
+            last_position: raw.last_position,
+            last_seq: raw.last_seq,
+            last_at: Timestamp(raw.last_at),
+            last_message: None,
+            read_seq: raw.read_seq,
+            mentions_unread: raw.mentions_unread,
+            role: raw.role.parse().map_err(|_| StoreError::Damaged("members.role"))?,
+            joined_at: Timestamp(raw.joined_at),
+            left: !raw.present,
+        })
+    }
+}

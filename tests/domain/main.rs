@@ -1,0 +1,6 @@
+//! What conversations decide.
+
+mod given;
+mod laws;
+mod messages;
+mod rules;
