@@ -25,6 +25,8 @@ const PAUSE_MS: u64 = 8;
 /// is too busy to let everybody in at once would otherwise never let anybody in.
 const PATIENCE: Duration = Duration::from_millis(3_500);
 const MOST_PATIENCE: Duration = Duration::from_millis(14_000);
+/// Messages of its own in a place that it remembers.
+const MOST_MINE: usize = 10;
 /// Without an answer; then it wants nothing new.
 const MOST_OPEN: usize = 6;
 
@@ -292,7 +294,7 @@ impl Actor {
         let user = self.stage.accounts[self.me].user.clone();
         let mut record = self.shown.record();
         if let Some(event) = Event::read(&frame) {
-            if let Some(text) = event.text.as_ref().filter(|_| event.actor != user) {
+            if let Some(text) = event.text.as_ref().filter(|_| event.actor != user && event.kind == "message.sent") {
                 let place = record.places.get(&event.conversation);
                 let news = place.is_some_and(|place| place.known().is_some_and(|known| known < event.position));
                 self.stage.arrived(&event.conversation, text, news);
@@ -340,6 +342,13 @@ impl Actor {
                 if let (What::Create { .. }, Some(conversation)) = (&what, conversation) {
                     record.places.entry(conversation.clone()).or_default().created = true;
                     self.stage.places.lock().expect("no panic").push(conversation.clone());
+                }
+                if let (What::Send { conversation, .. }, Answer::Ok { seq, .. }) = (&what, &answer) {
+                    let mine = &mut record.places.entry(conversation.clone()).or_default().mine;
+                    mine.push(*seq);
+                    if mine.len() > MOST_MINE {
+                        mine.remove(0);
+                    }
                 }
             }
             // Shown and forgotten; whoever wants it asks anew.

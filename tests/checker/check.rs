@@ -5,9 +5,9 @@ mod delivered;
 mod logs;
 mod stored;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::history::{Event, History};
+use crate::history::{Event, History, Removed};
 
 /// What must never be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +102,10 @@ pub struct Log<'a> {
     memberships: HashMap<&'a str, Vec<Membership>>,
     /// Nobody who could read it is left: the texts are not known.
     sealed: bool,
+    /// Positions of events that are no more.
+    removed: BTreeSet<i64>,
+    /// Removed messages, and who sent them.
+    gone: BTreeMap<i64, &'a str>,
 }
 
 /// From the event that began it to the one that ended it.
@@ -115,18 +119,27 @@ pub struct Membership {
 }
 
 impl<'a> Logs<'a> {
-    /// Of several members' logs the longest counts; that they agree is checked apart.
+    /// Of what several members see all counts; that they agree is checked apart.
     fn of(history: &'a History) -> Self {
-        let mut longest: BTreeMap<&str, &[Event]> = BTreeMap::new();
+        let mut seen: BTreeMap<&str, BTreeMap<i64, &Event>> = BTreeMap::new();
         for ((conversation, _), events) in &history.ending.logs {
-            let log = longest.entry(conversation).or_default();
-            if events.len() > log.len() {
-                *log = events;
+            let log = seen.entry(conversation).or_default();
+            for event in events {
+                log.entry(event.position).or_insert(event);
             }
         }
-        let mut logs: BTreeMap<_, _> = longest.into_iter().map(|(id, events)| (id, Log::of(events))).collect();
+        // What each of them removed for itself is known from the stream alone.
+        for (conversation, log) in &mut seen {
+            for event in history.ending.sealed.get(*conversation).into_iter().flatten() {
+                log.entry(event.position).or_insert(event);
+            }
+        }
+        let removed = |conversation: &str| history.ending.removed.get(conversation).map_or(&[][..], Vec::as_slice);
+        let mut logs: BTreeMap<_, _> =
+            seen.into_iter().map(|(id, events)| (id, Log::of(events, removed(id)))).collect();
         for (conversation, events) in &history.ending.sealed {
-            logs.entry(conversation).or_insert_with(|| Log { sealed: true, ..Log::of(events) });
+            let events = events.iter().map(|event| (event.position, event)).collect();
+            logs.entry(conversation).or_insert_with(|| Log { sealed: true, ..Log::of(events, removed(conversation)) });
         }
         Self(logs)
     }
@@ -139,7 +152,8 @@ impl<'a> Logs<'a> {
     fn event(&self, conversation: &str, position: i64, text: Option<&String>) -> Option<Event> {
         let log = self.get(conversation)?;
         let mut event = (*log.events.get(&position)?).clone();
-        if log.sealed {
+        let of_message = matches!(event.kind.as_str(), "message.sent" | "message.edited");
+        if log.sealed || of_message && event.text.is_none() {
             event.text = text.cloned();
         }
         Some(event)
@@ -147,12 +161,15 @@ impl<'a> Logs<'a> {
 }
 
 impl<'a> Log<'a> {
-    fn of(events: &'a [Event]) -> Self {
+    fn of(events: BTreeMap<i64, &'a Event>, removed: &'a [Removed]) -> Self {
         let mut memberships: HashMap<&str, Vec<Membership>> = HashMap::new();
-        let (mut last_position, mut last_seq) = (0, 0);
-        for event in events {
-            last_position = last_position.max(event.position);
-            last_seq = last_seq.max(event.seq);
+        // A removed message counted from the position that it was sent at.
+        let mut sent: BTreeMap<i64, i64> =
+            removed.iter().filter_map(|removed| Some((*removed.positions.first()?, removed.seq))).collect();
+        sent.extend(events.values().filter(|event| event.kind == "message.sent").map(|e| (e.position, e.seq)));
+        let last_position = events.keys().next_back().copied().unwrap_or(0);
+        for event in events.values() {
+            let last_seq = sent.range(..=event.position).next_back().map_or(0, |(_, seq)| *seq);
             for user in &event.users {
                 let of_user = memberships.entry(user).or_default();
                 match event.kind.as_str() {
@@ -165,8 +182,21 @@ impl<'a> Log<'a> {
                 }
             }
         }
-        let events = events.iter().map(|event| (event.position, event)).collect();
-        Self { events, last_position, last_seq, memberships, sealed: false }
+        let last_seq = sent.values().next_back().copied().unwrap_or(0);
+        let gone = removed.iter().map(|removed| (removed.seq, removed.sender.as_str())).collect();
+        let removed = removed.iter().flat_map(|removed| removed.positions.iter().copied()).collect();
+        Self { events, last_position, last_seq, memberships, sealed: false, removed, gone }
+    }
+
+    /// Each message by its seq, as it is after the last edit: mentions and text.
+    fn messages(&self) -> BTreeMap<i64, (&'a [String], Option<&'a String>)> {
+        let mut messages = BTreeMap::new();
+        for event in
+            self.events.values().filter(|event| matches!(event.kind.as_str(), "message.sent" | "message.edited"))
+        {
+            messages.insert(event.seq, (event.mentions.as_slice(), event.text.as_ref()));
+        }
+        messages
     }
 
     fn describe(&self, user: &str) -> String {

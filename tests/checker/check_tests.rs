@@ -1,25 +1,16 @@
 //! The checker finds what is wrong: a right history has no violation, and every deliberately wrong one has its own.
 
 use crate::check::{Kind, check};
-use crate::history::{Answer, Command, Entry, Event, History, Page, Push, Stream, Try, What};
+use crate::history::{Answer, Command, Entry, Event, History, Page, Push, Removed, Stream, Try, What};
 
 const PLACE: &str = "cnv_1";
+const CHANGED: &str = "cnv_9";
 const ADA: &str = "usr_ada";
 const BOB: &str = "usr_bob";
 const EVE: &str = "usr_eve";
 
 fn event(position: i64, kind: &str, actor: &str) -> Event {
-    Event {
-        conversation: PLACE.into(),
-        position,
-        kind: kind.into(),
-        actor: actor.into(),
-        seq: 0,
-        client_id: None,
-        text: None,
-        mentions: Vec::new(),
-        users: Vec::new(),
-    }
+    Event { conversation: PLACE.into(), position, kind: kind.into(), actor: actor.into(), ..Event::default() }
 }
 
 fn members(position: i64, kind: &str, users: &[&str]) -> Event {
@@ -111,7 +102,65 @@ fn right() -> History {
     let public = accepted[1..].to_vec();
     history.ending.streams = vec![Stream { name: "receipts".into(), accepted, public }];
     history.ending.views.insert("inbox".into(), (vec!["row".into()], vec!["row".into()]));
+    changes(&mut history);
     history
+}
+
+/// Ada sends and removes a message; Bob sends one with a mention, edits it, and reacts to it; Ada removes that one for herself.
+fn changes(history: &mut History) {
+    let of = |event: Event| Event { conversation: CHANGED.into(), ..event };
+    let mentions = vec![ADA.to_owned()];
+    let sent = Event { mentions: mentions.clone(), ..message(3, 2, BOB) };
+    let edited = Event { seq: 2, text: Some("new".into()), mentions, ..event(4, "message.edited", BOB) };
+    let reacted = Event { seq: 2, emoji: Some("👍".into()), ..event(5, "reaction.added", BOB) };
+    let deleted = Event { removed: vec![1], ..event(6, "message.deleted", ADA) };
+    let log = [members(1, "conversation.created", &[ADA, BOB]), sent, edited, reacted, deleted].map(of);
+    let removed = Removed { seq: 1, sender: ADA.into(), positions: vec![2] };
+    history.ending.removed.insert(CHANGED.into(), vec![removed]);
+    history.ending.sealed.insert(CHANGED.into(), log.iter().map(|e| Event { text: None, ..e.clone() }).collect());
+    let conversation = || CHANGED.to_owned();
+    let mark = What::Mark { conversation: conversation(), kind: "reaction.added", seq: 2, emoji: Some("👍".into()) };
+    let send =
+        |seq| What::Send { conversation: conversation(), client_id: format!("id {seq}"), text: format!("text {seq}") };
+    for (user, what, answer) in [
+        (ADA, send(1), ok(2, 1, false)),
+        (BOB, send(2), ok(3, 2, false)),
+        (BOB, What::Edit { conversation: conversation(), seq: 2, text: "new".into() }, ok(4, 0, false)),
+        (BOB, mark, ok(5, 0, false)),
+        (ADA, What::Delete { conversation: conversation(), seq: 1 }, ok(6, 0, false)),
+        (ADA, What::Hide { conversation: conversation(), seq: 2 }, ok(0, 0, false)),
+    ] {
+        history.commands.push(Command { user: user.into(), what, tries: vec![tried(1, answer)] });
+    }
+    let first = of(message(2, 1, ADA));
+    for (user, hidden) in [(ADA, true), (BOB, false)] {
+        let key = (conversation(), user.to_owned());
+        let seen = log.iter().filter(|event| !(hidden && event.position == 3));
+        history.ending.logs.insert(key.clone(), seen.cloned().collect());
+        let second = (!hidden).then(|| "new".to_owned());
+        history.ending.messages.insert(key.clone(), vec![(1, None), (2, second)]);
+        history.ending.known.insert(key, Some(6));
+        let pushed = log.iter().chain([&first]);
+        history.pushes.extend(pushed.map(|event| Push { user: user.into(), at: 9, event: event.clone() }));
+        let (read_seq, mentions_unread) = (1 + i64::from(user == BOB), i64::from(user == ADA));
+        let (user, last_seq, unread) = (user.to_owned(), 2, 2 - read_seq);
+        let conversation = conversation();
+        let last_position = 6;
+        let left = false;
+        history.ending.inbox.push(Entry {
+            user,
+            conversation,
+            last_position,
+            last_seq,
+            read_seq,
+            unread,
+            mentions_unread,
+            left,
+        });
+    }
+    let page =
+        Page { user: BOB.into(), conversation: conversation(), after: 1, events: log[1..].to_vec(), last_position: 6 };
+    history.pages.push(page);
 }
 
 #[test]
@@ -131,7 +180,12 @@ fn who_cannot_be_asked_any_more_is_no_violation() {
 type Wrong = (Kind, &'static str, fn(&mut History));
 
 fn logs(history: &mut History) -> impl Iterator<Item = &mut Vec<Event>> {
-    history.ending.logs.values_mut()
+    history.ending.logs.iter_mut().filter(|((conversation, _), _)| conversation == PLACE).map(|(_, log)| log)
+}
+
+/// The log of what was changed, as somebody sees it.
+fn changed<'a>(history: &'a mut History, user: &str) -> &'a mut Vec<Event> {
+    history.ending.logs.get_mut(&(CHANGED.to_owned(), user.to_owned())).expect("a log")
 }
 
 const WRONG: &[Wrong] = &[
@@ -148,6 +202,56 @@ const WRONG: &[Wrong] = &[
         let created = Answer::Ok { conversation: Some("cnv_2".into()), position: 1, seq: 0, duplicate: false };
         h.commands[0].tries[0] = tried(1, created);
     }),
+    (Kind::AcknowledgedMissing, "an acknowledged edit says something else", |h| {
+        for user in [ADA, BOB] {
+            let edited = changed(h, user).iter_mut().find(|event| event.position == 4);
+            edited.expect("the edit").text = Some("another".into());
+        }
+    }),
+    (Kind::AcknowledgedMissing, "an acknowledged reaction is lost", |h| {
+        h.commands
+            .iter_mut()
+            .filter(|c| matches!(c.what, What::Mark { .. }))
+            .for_each(|c| c.tries[0] = tried(1, ok(7, 0, false)));
+    }),
+    (Kind::AcknowledgedMissing, "a removal removed something else", |h| {
+        for user in [ADA, BOB] {
+            changed(h, user).last_mut().expect("the removal").removed = vec![2];
+        }
+    }),
+    (Kind::HistoryDiffers, "history shows what was said before the edit", |h| {
+        h.ending.messages.insert((CHANGED.into(), BOB.into()), vec![(1, None), (2, Some("text 2".into()))]);
+    }),
+    (Kind::HistoryDiffers, "history shows a removed message", |h| {
+        h.ending
+            .messages
+            .insert((CHANGED.into(), BOB.into()), vec![(1, Some("text 1".into())), (2, Some("new".into()))]);
+    }),
+    (Kind::HistoryDiffers, "history shows what somebody removed for itself", |h| {
+        h.ending.messages.insert((CHANGED.into(), ADA.into()), vec![(1, None), (2, Some("new".into()))]);
+    }),
+    (Kind::LogsDiffer, "events show what somebody removed for itself", |h| {
+        let shown = changed(h, BOB).clone();
+        *changed(h, ADA) = shown;
+    }),
+    (Kind::Streams, "events show a removed message", |h| {
+        let event = Event { conversation: CHANGED.into(), ..message(2, 1, ADA) };
+        changed(h, BOB).insert(1, event);
+    }),
+    (Kind::PositionGap, "a position is missing of what was not removed", |h| {
+        h.ending.removed.values_mut().flatten().for_each(|removed| removed.positions.clear());
+    }),
+    (Kind::SeqGap, "a message is missing that was not removed", |h| {
+        h.ending.removed.values_mut().flatten().for_each(|removed| removed.seq = 7);
+    }),
+    (Kind::PositionGap, "a page lacks what was not removed", |h| {
+        h.pages[1].events.remove(1);
+    }),
+    (Kind::Unread, "who sent what was removed has not read it", |h| {
+        let ada = h.ending.inbox.iter_mut().find(|entry| entry.conversation == CHANGED && entry.user == ADA);
+        let ada = ada.expect("an entry");
+        (ada.read_seq, ada.unread) = (0, 2);
+    }),
     (Kind::Twice, "a retry was sent again", |h| {
         logs(h).for_each(|log| log[4] = Event { position: 5, seq: 3, ..log[1].clone() });
     }),
@@ -156,7 +260,11 @@ const WRONG: &[Wrong] = &[
     (Kind::AnswersDiffer, "a retry of what was accepted was refused", |h| {
         h.commands[1].tries[1] = tried(9, Answer::Refused { code: "stale_client_id".into() });
     }),
-    (Kind::PositionGap, "a position is missing", |h| logs(h).for_each(|log| log[5].position = 7)),
+    (Kind::PositionGap, "a position is missing", |h| {
+        logs(h).for_each(|log| log[5].position = 7);
+        h.ending.sealed.get_mut(PLACE).expect("a timeline")[5].position = 7;
+    }),
+    (Kind::LogsDiffer, "nobody sees what the public stream has", |h| logs(h).for_each(|log| drop(log.remove(4)))),
     (Kind::PositionGap, "a page skips a position", |h| h.pages[0].events.remove(0).position = 0),
     (Kind::SeqGap, "a seq is missing", |h| logs(h).for_each(|log| log[4].seq = 4)),
     (Kind::LogsDiffer, "two members see different events", |h| {

@@ -32,8 +32,13 @@ impl Chooser<'_> {
     /// The next thing to do.
     pub fn choose(mut self) -> Deed {
         match self.rng.random_range(0..100) {
-            0..64 => self.send(),
-            64..76 => self.read(),
+            0..46 => self.send(),
+            46..55 => self.read(),
+            55..60 => self.mark(),
+            60..64 => self.edit(),
+            64..67 => self.delete(),
+            67..70 => self.change(),
+            70..76 => self.own(),
             76..79 => self.join(),
             79..82 => self.of_place("conversation.leave", |conversation| What::Leave { conversation }),
             82..86 => self.members("member.add", |conversation, users| What::Add { conversation, users }),
@@ -107,6 +112,88 @@ impl Chooser<'_> {
         let seq = self.rng.random_range((last_seq - 5).max(1)..=last_seq);
         let data = json!({ "conversation": conversation, "seq": seq });
         Deed { kind: "read", data, what: What::Read { conversation, seq } }
+    }
+
+    /// One of the newest messages of a place.
+    fn newest(&mut self) -> Option<(String, i64)> {
+        let conversation = self.place()?;
+        let last_seq = self.known(&conversation).map_or(0, |place| place.last_seq).max(1);
+        Some((conversation, self.rng.random_range((last_seq - 5).max(1)..=last_seq)))
+    }
+
+    /// A message of one's own, if one has sent any.
+    fn mine(&mut self) -> Option<(String, i64)> {
+        let mut mine: Vec<_> = self.record.places.iter().filter(|(_, place)| !place.mine.is_empty()).collect();
+        mine.sort_unstable_by_key(|(id, _)| *id);
+        let (conversation, place) = mine.choose(self.rng)?;
+        Some(((*conversation).clone(), *place.mine.choose(self.rng)?))
+    }
+
+    fn mark(&mut self) -> Deed {
+        let Some((conversation, seq)) = self.newest() else { return passing("ping", json!({})) };
+        let (kind, event) = *[
+            ("reaction.add", "reaction.added"),
+            ("reaction.add", "reaction.added"),
+            ("reaction.remove", "reaction.removed"),
+            ("message.pin", "message.pinned"),
+            ("message.unpin", "message.unpinned"),
+        ]
+        .choose(self.rng)
+        .expect("some");
+        let emoji = *["👍", "🎉", ":party_parrot:"].choose(self.rng).expect("some");
+        let emoji = kind.starts_with("reaction").then(|| emoji.to_owned());
+        let data = json!({ "conversation": conversation, "seq": seq, "emoji": emoji });
+        Deed { kind, data, what: What::Mark { conversation, kind: event, seq, emoji } }
+    }
+
+    fn edit(&mut self) -> Deed {
+        let own = if self.rng.random_bool(0.9) { self.mine() } else { self.newest() };
+        let Some((conversation, seq)) = own else { return passing("ping", json!({})) };
+        let text = format!("edited {}", self.stage.text(self.me, self.number));
+        let mut data = json!({ "conversation": conversation, "seq": seq, "text": text });
+        if self.rng.random_bool(0.2) {
+            data["mentions"] = json!(["here"]);
+        }
+        Deed { kind: "message.edit", data, what: What::Edit { conversation, seq, text } }
+    }
+
+    fn delete(&mut self) -> Deed {
+        let own = if self.rng.random_bool(0.7) { self.mine() } else { self.newest() };
+        let Some((conversation, seq)) = own else { return passing("ping", json!({})) };
+        let everyone = self.rng.random_bool(0.7);
+        let data =
+            json!({ "conversation": conversation, "seq": seq, "scope": if everyone { "everyone" } else { "me" } });
+        let what = if everyone { What::Delete { conversation, seq } } else { What::Hide { conversation, seq } };
+        Deed { kind: "message.delete", data, what }
+    }
+
+    fn change(&mut self) -> Deed {
+        let (user, role) = (self.others(1)[0].clone(), *["admin", "member", "guest"].choose(self.rng).expect("some"));
+        let name = format!("{}-{}", self.me, self.number);
+        let rename = self.rng.random_bool(0.5);
+        let kind = if rename { "conversation.update" } else { "member.role" };
+        let mut deed = self.members(kind, |conversation, _| What::Change { conversation, kind: "" });
+        let What::Change { conversation, kind: event } = &mut deed.what else { return deed };
+        (*event, deed.data) = if rename {
+            ("conversation.updated", json!({ "conversation": conversation, "name": name }))
+        } else {
+            ("member.role", json!({ "conversation": conversation, "user": user, "role": role }))
+        };
+        deed
+    }
+
+    fn own(&mut self) -> Deed {
+        let Some((conversation, seq)) = self.newest() else { return passing("ping", json!({})) };
+        let (kind, data) = match self.rng.random_range(0..4) {
+            0 | 1 => ("delivered", json!({ "conversation": conversation, "seq": seq })),
+            2 => {
+                let (pinned, archived): (bool, bool) = self.rng.random();
+                let data = json!({ "conversation": conversation, "pinned": pinned, "archived": archived });
+                ("conversation.settings", data)
+            }
+            _ => ("draft.set", json!({ "conversation": conversation, "text": format!("draft {}", self.number) })),
+        };
+        Deed { kind, data, what: What::Own { conversation } }
     }
 
     fn join(&mut self) -> Deed {

@@ -1,6 +1,6 @@
 //! What the server says when all is quiet: over HTTP as members see it, in the topics, and in the tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tidings::log::journal::{Head, JournalError, JournalReader};
 use tidings::log::{Reader, ends, read_to_end, topics};
 use tokio::time::{Instant, sleep};
 
-use crate::history::{Ending, Entry, Event, Keyed, Message, Stream};
+use crate::history::{Ending, Entry, Event, Keyed, Message, Removed, Stream};
 use crate::stage::{PARTITIONS, Stage};
 use crate::support::{Account, Stack, rows};
 
@@ -28,8 +28,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// What views are made of.
 const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, topics::PRESENCE];
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
-const STREAMS: [&str; 4] = [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::USER_EVENTS, topics::USER_KEYS];
-const PROJECTIONS: [&str; 6] = ["groups", "inbox", "messages", "timeline", "users", "last_seen"];
+const STREAMS: [&str; 5] =
+    [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::MEMBER_STATE, topics::USER_EVENTS, topics::USER_KEYS];
+const PROJECTIONS: [&str; 8] = ["groups", "inbox", "messages", "pins", "reactions", "timeline", "users", "last_seen"];
 
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
@@ -49,7 +50,7 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
     (ending.streams, ending.torn) = streams(&kafka).await;
-    ending.sealed = sealed(&ending.streams);
+    (ending.sealed, ending.removed) = sealed(&ending.streams);
     if rebuild {
         // People who were given up meanwhile have been seen for the last time.
         views_at_the_end(stack, &kafka).await;
@@ -222,34 +223,57 @@ async fn streams(client: &ClientConfig) -> (Vec<Stream>, Vec<String>) {
     (streams.into_values().collect(), torn)
 }
 
-/// The timelines that the public stream holds.
-fn sealed(streams: &[Stream]) -> BTreeMap<String, Vec<Event>> {
+/// The timelines that the public stream holds, and what was removed of them.
+fn sealed(streams: &[Stream]) -> (BTreeMap<String, Vec<Event>>, BTreeMap<String, Vec<Removed>>) {
     let mut timelines: BTreeMap<String, Vec<Event>> = BTreeMap::new();
-    let public = streams.iter().filter(|stream| stream.name.starts_with(topics::CONVERSATION_EVENTS));
-    for (_, value) in public.flat_map(|stream| &stream.public) {
-        let record: ConversationEvent =
-            Codec::builtin().decode(value.as_deref().unwrap_or_default()).expect("an event");
-        let conversation = record.conversation.to_string();
-        let sent = record.message_sent.as_ref();
-        let users = match record.event() {
-            Some(domain::Event::Created(created)) => created.members.iter().map(|member| member.user).collect(),
-            Some(domain::Event::Joined(joined)) => joined.users,
-            Some(domain::Event::Left(left)) => left.users,
-            _ => Vec::new(),
-        };
-        timelines.entry(conversation.clone()).or_default().push(Event {
-            conversation,
-            position: record.position,
-            actor: record.actor.to_string(),
-            seq: sent.map_or(0, |sent| sent.seq),
-            client_id: sent.map(|sent| sent.client_id.to_string()),
-            text: None,
-            mentions: sent.map(|sent| sent.mentions.clone()).unwrap_or_default(),
-            users: users.iter().map(ToString::to_string).collect(),
-            kind: record.r#type,
-        });
+    let mut removed: BTreeMap<String, Vec<Removed>> = BTreeMap::new();
+    for stream in streams.iter().filter(|stream| stream.name.starts_with(topics::CONVERSATION_EVENTS)) {
+        let newest: HashMap<_, _> = stream.public.iter().map(|(key, value)| (key, value)).collect();
+        // What has a tombstone may still be there.
+        let kept = stream.public.iter().filter(|(key, value)| newest[key] == value);
+        for value in kept.filter_map(|(_, value)| value.as_deref()) {
+            let record: ConversationEvent = Codec::builtin().decode(value).expect("an event");
+            let conversation = record.conversation.to_string();
+            let of_messages = record.message_deleted.iter().flat_map(|deleted| &deleted.messages);
+            removed.entry(conversation.clone()).or_default().extend(of_messages.map(|message| Removed {
+                seq: message.seq,
+                sender: message.sender.to_string(),
+                positions: message.positions.clone(),
+            }));
+            timelines.entry(conversation).or_default().push(sealed_event(&record));
+        }
     }
-    timelines
+    (timelines, removed)
+}
+
+fn sealed_event(record: &ConversationEvent) -> Event {
+    let mut event = Event {
+        conversation: record.conversation.to_string(),
+        position: record.position,
+        actor: record.actor.to_string(),
+        kind: record.r#type.clone(),
+        ..Event::default()
+    };
+    let users = match record.event() {
+        Some(domain::Event::Created(created)) => created.members.iter().map(|member| member.user).collect(),
+        Some(domain::Event::Joined(joined)) => joined.users,
+        Some(domain::Event::Left(left)) => left.users,
+        _ => Vec::new(),
+    };
+    event.users = users.iter().map(ToString::to_string).collect();
+    match record.event() {
+        Some(domain::Event::Sent(sent)) => {
+            (event.seq, event.client_id, event.mentions) = (sent.seq, Some(sent.client_id.to_string()), sent.mentions);
+        }
+        Some(domain::Event::Edited(edited)) => (event.seq, event.mentions) = (edited.seq, edited.mentions),
+        Some(domain::Event::Deleted(deleted)) => event.removed = deleted.messages.iter().map(|m| m.seq).collect(),
+        Some(domain::Event::Reacted(of) | domain::Event::Unreacted(of)) => {
+            (event.seq, event.emoji) = (of.seq, Some(of.emoji));
+        }
+        Some(domain::Event::Pinned(of) | domain::Event::Unpinned(of)) => event.seq = of.seq,
+        _ => {}
+    }
+    event
 }
 
 /// Stream and record.

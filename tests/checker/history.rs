@@ -61,6 +61,36 @@ pub enum What {
     Leave {
         conversation: String,
     },
+    Edit {
+        conversation: String,
+        seq: i64,
+        text: String,
+    },
+    Delete {
+        conversation: String,
+        seq: i64,
+    },
+    /// Only for oneself.
+    Hide {
+        conversation: String,
+        seq: i64,
+    },
+    /// A reaction or a pin, or taking it back: what makes an event of `kind` about a message.
+    Mark {
+        conversation: String,
+        kind: &'static str,
+        seq: i64,
+        emoji: Option<String>,
+    },
+    /// Names, roles: what makes an event of `kind` about the conversation.
+    Change {
+        conversation: String,
+        kind: &'static str,
+    },
+    /// Settings, drafts, delivered pointers: what is only of the one who wants it.
+    Own {
+        conversation: String,
+    },
     /// Of which nothing stays.
     Passing,
 }
@@ -80,19 +110,22 @@ pub enum Answer {
 }
 
 /// A durable event, of whatever way it came.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     pub conversation: String,
     pub position: i64,
     pub kind: String,
     pub actor: String,
-    /// Of a message, else 0.
+    /// Of the message that it is, or is about, else 0.
     pub seq: i64,
     pub client_id: Option<String>,
     pub text: Option<String>,
     pub mentions: Vec<String>,
     /// Who became or ceased to be a member by it.
     pub users: Vec<String>,
+    pub emoji: Option<String>,
+    /// Which messages it removed.
+    pub removed: Vec<i64>,
 }
 
 /// An event that the server sent unasked.
@@ -126,6 +159,14 @@ pub struct Entry {
     pub left: bool,
 }
 
+/// A removed message: the events that held it are no more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removed {
+    pub seq: i64,
+    pub sender: String,
+    pub positions: Vec<i64>,
+}
+
 /// Seq and text.
 pub type Message = (i64, Option<String>);
 
@@ -136,6 +177,8 @@ pub struct Ending {
     pub logs: BTreeMap<(String, String), Vec<Event>>,
     /// Every conversation as the public stream has it, and so without texts.
     pub sealed: BTreeMap<String, Vec<Event>>,
+    /// What was removed of every conversation, as the public stream has it.
+    pub removed: BTreeMap<String, Vec<Removed>>,
     /// All of `history`, by (conversation, member).
     pub messages: BTreeMap<(String, String), Vec<Message>>,
     /// The last page of `inbox` of everybody.
@@ -187,6 +230,8 @@ impl Event {
             text: text(&data["text"]),
             mentions: texts(&data["mentions"]),
             users: texts(&data["users"]).into_iter().chain(members).collect(),
+            emoji: text(&data["emoji"]),
+            removed: data["seqs"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect(),
         })
     }
 }
@@ -232,7 +277,13 @@ impl What {
             | Self::Add { conversation, .. }
             | Self::Remove { conversation, .. }
             | Self::Join { conversation }
-            | Self::Leave { conversation } => Some(conversation),
+            | Self::Leave { conversation }
+            | Self::Edit { conversation, .. }
+            | Self::Delete { conversation, .. }
+            | Self::Hide { conversation, .. }
+            | Self::Mark { conversation, .. }
+            | Self::Change { conversation, .. }
+            | Self::Own { conversation } => Some(conversation),
         }
     }
 }

@@ -27,9 +27,8 @@ mod world;
 const SHOWN_OF_A_KIND: usize = 5;
 
 /// One round of each kind, in some minutes. For longer: `TIDINGS_CHECK_SECONDS=360 TIDINGS_CHECK_CLIENTS=200 cargo test --profile profiling
-/// --test checker -- --ignored --nocapture`.
+/// --test checker faults_do -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes five minutes: to be run by hand until it has been seen to pass often enough to be what every change must pass"]
 async fn faults_do_no_harm() {
     let settings = run::Settings::read();
     eprintln!("{}", settings.line());

@@ -55,7 +55,7 @@ impl Settings {
         let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
         format!(
             "TIDINGS_CHECK_SEED={} TIDINGS_CHECK_CLIENTS={} TIDINGS_CHECK_SECONDS={} TIDINGS_CHECK_KINDS={} \
-             cargo test --test checker faults_do -- --ignored --nocapture",
+             cargo test --test checker faults_do -- --nocapture",
             self.seed,
             self.clients,
             self.load.as_secs(),

@@ -67,13 +67,15 @@ pub struct Place {
     pub member: (i64, bool),
     pub last_seq: i64,
     pub created: bool,
+    /// The newest that one has sent oneself.
+    pub mine: Vec<i64>,
 }
 
 impl Default for Place {
     fn default() -> Self {
         let mut timeline = Timeline::new(true);
         timeline.follow(0);
-        Self { timeline, member: (0, false), last_seq: 0, created: false }
+        Self { timeline, member: (0, false), last_seq: 0, created: false, mine: Vec::new() }
     }
 }
 

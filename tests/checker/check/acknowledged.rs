@@ -8,9 +8,15 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         for (sending, answer) in command.accepted() {
             let Answer::Ok { conversation, position, seq, duplicate } = answer else { continue };
             let Some(place) = command.what.conversation().or(conversation.as_deref()) else { continue };
-            let text = if let What::Send { text, .. } = &command.what { Some(text) } else { None };
+            let text = match &command.what {
+                What::Send { text, .. } | What::Edit { text, .. } => Some(text),
+                _ => None,
+            };
             let event = logs.event(place, *position, text);
-            if !kept(command, event.as_ref(), *seq, *duplicate) {
+            // What was removed since was there.
+            let removed = logs.get(place).is_some_and(|log| log.removed.contains(position));
+            let of_message = matches!(command.what, What::Send { .. } | What::Edit { .. });
+            if !((of_message || *duplicate) && removed || kept(command, event.as_ref(), *seq, *duplicate)) {
                 let text = format!(
                     "{:?} of {}, asked at {} ms, was told position {position}, seq {seq}, duplicate {duplicate}; the log of {place} has {event:?} there",
                     command.what, command.user, sending.asked
@@ -42,7 +48,7 @@ fn kept(command: &Command, event: Option<&Event>, seq: i64, duplicate: bool) -> 
     };
     match &command.what {
         // These leave no event.
-        What::Read { .. } | What::Passing => true,
+        What::Read { .. } | What::Passing | What::Own { .. } | What::Hide { .. } => true,
         What::Create { members } => event.is_some_and(|event| {
             duplicate
                 || event.kind == "conversation.created" && members.iter().all(|member| event.users.contains(member))
@@ -51,6 +57,19 @@ fn kept(command: &Command, event: Option<&Event>, seq: i64, duplicate: bool) -> 
             let same = event.client_id.as_ref() == Some(client_id) && event.text.as_ref() == Some(text);
             same && event.kind == "message.sent" && event.seq == seq && event.actor == *user
         }),
+        What::Edit { seq, text, .. } => event.is_some_and(|event| {
+            let same = event.kind == "message.edited" && event.seq == *seq && event.text.as_ref() == Some(text);
+            duplicate || same && event.actor == *user
+        }),
+        What::Delete { seq, .. } => event.is_some_and(|event| {
+            duplicate || event.kind == "message.deleted" && event.removed == [*seq] && event.actor == *user
+        }),
+        What::Mark { kind, seq, emoji, .. } => event.is_some_and(|event| {
+            duplicate || event.kind == *kind && event.seq == *seq && event.emoji == *emoji && event.actor == *user
+        }),
+        What::Change { kind, .. } => {
+            event.is_some_and(|event| duplicate || event.kind == *kind && event.actor == *user)
+        }
         What::Add { users, .. } => changed("member.joined", users),
         What::Remove { users, .. } => changed("member.left", users),
         What::Join { .. } => changed("member.joined", std::slice::from_ref(user)),

@@ -1,12 +1,13 @@
 //! What came to people: only what is in the log, only to members, and to them all of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Findings, Kind, Log, Logs};
-use crate::history::{Answer, At, Entry, Event, History, Page, Push};
+use crate::history::{Answer, At, Command, Entry, Event, History, Page, Push, What};
 
 pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
     let asked = asked_at(history);
+    let hidden: HashSet<_> = history.commands.iter().filter_map(hides).collect();
     for Push { user, at, event } in &history.pushes {
         in_log(user, "was pushed", event, logs, findings);
         if !returns(user, *at, event, logs, &asked) {
@@ -14,7 +15,7 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         }
     }
     for page in &history.pages {
-        fetched(page, logs, findings);
+        fetched(page, logs, &hidden, findings);
     }
     for entry in &history.entries {
         let Entry { user, conversation, last_position, .. } = entry;
@@ -28,6 +29,12 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
         }
     }
     told_of_all(history, logs, findings);
+}
+
+/// Which message, and for whom.
+fn hides(command: &Command) -> Option<(&str, &str, i64)> {
+    let What::Hide { conversation, seq } = &command.what else { return None };
+    Some((conversation, &command.user, *seq))
 }
 
 /// By (conversation, position): when the change at it was first asked for.
@@ -59,6 +66,10 @@ fn returns(user: &str, at: At, event: &Event, logs: &Logs<'_>, asked: &AskedAt<'
 
 fn in_log(user: &str, how: &str, event: &Event, logs: &Logs<'_>, findings: &mut Findings) {
     let there = logs.event(&event.conversation, event.position, event.text.as_ref());
+    let removed = logs.get(&event.conversation).is_some_and(|log| log.removed.contains(&event.position));
+    if removed && matches!(event.kind.as_str(), "message.sent" | "message.edited") {
+        return;
+    }
     findings.require(there.as_ref() == Some(event), Kind::NotInLog, || {
         format!("{user} {how} {event:?}; the log has {there:?}")
     });
@@ -73,14 +84,27 @@ fn member(user: &str, conversation: &str, position: i64, what: &str, logs: &Logs
 }
 
 /// Who may read may read all, so only the newest event of a page tells whether one might.
-fn fetched(page: &Page, logs: &Logs<'_>, findings: &mut Findings) {
+fn fetched(page: &Page, logs: &Logs<'_>, hidden: &HashSet<(&str, &str, i64)>, findings: &mut Findings) {
     let Page { user, conversation, after, events, last_position } = page;
     for event in events {
         in_log(user, "fetched", event, logs, findings);
     }
     let positions: Vec<_> = events.iter().map(|event| event.position).collect();
-    let due: Vec<_> = (after + 1..).take(positions.len()).collect();
-    findings.require(positions == due, Kind::PositionGap, || {
+    // What was removed by then, or by oneself for oneself, is not among them.
+    let gone = |position: i64| {
+        let log = logs.get(conversation);
+        let removed = log.is_some_and(|log| log.removed.contains(&position));
+        let event = log.and_then(|log| log.events.get(&position));
+        removed || event.is_some_and(|event| hidden.contains(&(conversation.as_str(), user.as_str(), event.seq)))
+    };
+    let mut due = after + 1;
+    let contiguous = positions.iter().all(|position| {
+        let skipped = (due..*position).all(gone);
+        let follows = *position >= due && skipped;
+        due = position + 1;
+        follows
+    });
+    findings.require(contiguous, Kind::PositionGap, || {
         format!("{user} fetched {positions:?} of {conversation} after {after}")
     });
     let what =

@@ -66,7 +66,9 @@ fn unread(entry: &Entry, log: &Log<'_>, reads: &Reads, findings: &mut Findings) 
         findings.require(entry.left, Kind::ToOutsider, || format!("{who} is in the inbox of who is no member"));
         return;
     };
-    let sent = log.events.values().filter(|event| event.actor == *user).map(|event| event.seq).max().unwrap_or(0);
+    let sent = log.events.values().filter(|event| event.kind == "message.sent" && event.actor == *user);
+    let gone = log.gone.iter().filter(|(_, sender)| **sender == user.as_str()).map(|(seq, _)| *seq);
+    let sent = sent.map(|event| event.seq).chain(gone).max().unwrap_or(0);
     let (acknowledged, tried) = reads.0.get(&(conversation.clone(), user.clone())).copied().unwrap_or_default();
     let least = acknowledged.max(sent).max(membership.seq);
     let most = least.max(tried);
@@ -80,7 +82,7 @@ fn unread(entry: &Entry, log: &Log<'_>, reads: &Reads, findings: &mut Findings) 
         format!("{who}: {entry:?}; the log ends at {} and seq {}", log.last_position, log.last_seq)
     });
     let mentions = |mentioned: &[String]| mentioned.iter().any(|m| m == user || m == "all" || m == "here");
-    let due = log.events.values().filter(|event| event.seq > *read_seq && mentions(&event.mentions)).count();
+    let due = log.messages().into_iter().filter(|(seq, (of, _))| seq > read_seq && mentions(of)).count();
     findings.require(i64::try_from(due) == Ok(*mentions_unread), Kind::Unread, || {
         format!("{who}: {mentions_unread} unread mentions, not {due}")
     });
