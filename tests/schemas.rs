@@ -8,14 +8,14 @@ use serde_json::Value;
 use tidings::codec::records::*;
 use tidings::codec::{Codec, DecodeError, Record, SCHEMAS};
 use tidings::domain::conversation::{
-    ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, OfMessage, Reaction, SendMessage,
-    UpdateConversation, Users,
+    ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, OfMessage, Reaction, Restriction,
+    SendMessage, UpdateConversation, Users,
 };
 use tidings::domain::conversation::{
     ConversationCreated, DeleteReason, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
     MessageEdited, MessageSent, Notify, RemovedMessage, Settings,
 };
-use tidings::domain::policy::{ConversationKind, History, Role};
+use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
 use tidings::domain::user::Profile;
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
@@ -102,6 +102,9 @@ fn every_struct_is_its_schema() {
         topic: Some(bytes()),
         picture: Some(bytes()),
         history: Some(History::SinceJoin),
+        join: Some(JoinRule::Closed),
+        frozen: Some(true),
+        slow_mode_ms: Some(1_000),
         cleared: vec!["topic".into()],
     };
     command.conversation_update = Some(update.clone());
@@ -114,6 +117,7 @@ fn every_struct_is_its_schema() {
         notify: Some(Notify::Mentions),
     });
     command.draft = Some(Draft { text: Some(bytes()) });
+    command.restriction = Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
@@ -146,7 +150,13 @@ fn every_struct_is_its_schema() {
         }),
         message_sent: Some(message),
         member_joined: Some(MemberJoined { users: vec![id(1)], role: Role::Member, first_slot: 2, read_seq: 3 }),
-        member_left: Some(MemberLeft { users: vec![id(1)], reason: LeaveReason::Removed, promoted: Some(id(2)) }),
+        member_left: Some(MemberLeft {
+            users: vec![id(1)],
+            reason: LeaveReason::Banned,
+            promoted: Some(id(2)),
+            banned: vec![id(1), id(7)],
+            until: Some(Timestamp(9)),
+        }),
         message_edited: Some(MessageEdited {
             seq: 1,
             text: bytes(),
@@ -167,6 +177,7 @@ fn every_struct_is_its_schema() {
         reaction: Some(Reaction { seq: 3, emoji: ":party_parrot:".into() }),
         conversation_updated: Some(update),
         member_role: Some(MemberRole { user: id(5), role: Role::Admin }),
+        restriction: Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) }),
     };
     let journal = JournalRecord {
         id: id(1),
@@ -197,6 +208,7 @@ fn every_struct_is_its_schema() {
         seq: 2,
         at: Timestamp(3),
         duplicate: true,
+        retry_after_ms: Some(7),
     };
     let mark = Mark {
         partition: 1,

@@ -19,10 +19,16 @@ pictures AS (
     SELECT DISTINCT ON (conversation) conversation, picture, causation FROM fresh WHERE picture IS NOT NULL OR cleared ? 'picture'
     ORDER BY conversation, index DESC
 ),
-histories AS (
-    SELECT DISTINCT ON (conversation) conversation, history FROM fresh WHERE history IS NOT NULL ORDER BY conversation, index DESC
-),
-newest AS (SELECT conversation, max(epoch) AS epoch, max(index) AS index FROM fresh GROUP BY conversation)
+-- Of each rule the newest that is not null.
+rules AS (
+    SELECT conversation, (array_agg(history ORDER BY index DESC) FILTER (WHERE history IS NOT NULL))[1] AS history,
+           (array_agg(body ->> 'join' ORDER BY index DESC) FILTER (WHERE body ->> 'join' IS NOT NULL))[1] AS join_rule,
+           (array_agg((body ->> 'frozen')::BOOLEAN ORDER BY index DESC) FILTER (WHERE body ->> 'frozen' IS NOT NULL))[1] AS frozen,
+           (array_agg((body ->> 'slow_mode_ms')::BIGINT ORDER BY index DESC)
+            FILTER (WHERE body ->> 'slow_mode_ms' IS NOT NULL))[1] AS slow_mode_ms,
+           max(epoch) AS epoch, max(index) AS index
+    FROM fresh GROUP BY conversation
+)
 UPDATE conversations c
 SET name = CASE WHEN n.conversation IS NULL THEN c.name ELSE n.name END,
     name_causation = COALESCE(n.causation, c.name_causation),
@@ -30,10 +36,10 @@ SET name = CASE WHEN n.conversation IS NULL THEN c.name ELSE n.name END,
     topic_causation = COALESCE(t.causation, c.topic_causation),
     picture = CASE WHEN p.conversation IS NULL THEN c.picture ELSE p.picture END,
     picture_causation = COALESCE(p.causation, c.picture_causation),
-    history = COALESCE(h.history, c.history), epoch = newest.epoch, index = newest.index
-FROM newest
+    history = COALESCE(r.history, c.history), join_rule = COALESCE(r.join_rule, c.join_rule), frozen = COALESCE(r.frozen, c.frozen),
+    slow_mode_ms = COALESCE(r.slow_mode_ms, c.slow_mode_ms), epoch = r.epoch, index = r.index
+FROM rules r
 LEFT JOIN names n USING (conversation)
 LEFT JOIN topics t USING (conversation)
 LEFT JOIN pictures p USING (conversation)
-LEFT JOIN histories h USING (conversation)
-WHERE c.conversation = newest.conversation;
+WHERE c.conversation = r.conversation;

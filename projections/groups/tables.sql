@@ -11,6 +11,10 @@ CREATE TABLE conversations (
     picture_causation TEXT,
     -- all or since_join.
     history         TEXT NOT NULL DEFAULT 'all',
+    -- open or closed; NULL: as its kind has it.
+    join_rule       TEXT,
+    frozen          BOOLEAN NOT NULL DEFAULT FALSE,
+    slow_mode_ms    BIGINT NOT NULL DEFAULT 0,
     creator         TEXT NOT NULL,
     created_at      BIGINT NOT NULL,
     members_count   BIGINT NOT NULL,

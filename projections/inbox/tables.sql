@@ -19,6 +19,9 @@ CREATE TABLE pointers (
     -- Where the membership ended: who left sees nothing newer. NULL while present.
     left_position   BIGINT,
     left_seq        BIGINT,
+    -- The newest message when one came, and when one sent one's own newest since.
+    joined_seq      BIGINT NOT NULL DEFAULT 0,
+    last_sent_at    BIGINT,
     -- One's own settings.
     muted_until     BIGINT,
     pinned          BOOLEAN NOT NULL DEFAULT FALSE,

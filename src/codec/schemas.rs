@@ -49,6 +49,7 @@ pub static SCHEMAS: &[SchemaVersion] = schemas! {
     9 "GatewayClaim" 1 ["sessions"]
     10 "Presence" 1 ["presence"]
     11 "Delivery" 1 ["deliveries"]
+    22 "Delivery" 2 ["deliveries"]
     12 "Marks" 1 ["deliveries"]
     13 "Notification" 1 ["notifications"]
     14 "Signal" 1 ["conversation-signals"]

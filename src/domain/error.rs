@@ -49,11 +49,14 @@ pub struct Rejection {
     pub code: ErrorCode,
     /// For people: what, to what, and what to do. Never content of messages.
     pub message: String,
+    /// When it may work, of refusals that are not final: these are never recorded.
+    #[serde(skip)]
+    pub retry_after_ms: Option<i64>,
 }
 
 impl Rejection {
     /// A refusal with `code`.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after_ms: None }
     }
 }

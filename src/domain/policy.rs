@@ -1,6 +1,7 @@
 //! Who may do what in a conversation. The only place where that is decided: `decide` asks here for
 //! commands, the gateway for reads.
 
+use super::Timestamp;
 use super::error::{ErrorCode, Rejection};
 
 crate::string_enum! {
@@ -39,132 +40,239 @@ crate::string_enum! {
     }
 }
 
-/// What somebody wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// See messages, events, members; be pushed to; move one's own pointers; type.
-    View,
-    /// Send a message.
-    Send,
-    /// React to messages.
-    React,
-    /// Change a message of one's own.
-    EditOwn,
-    /// Change the message of another.
-    EditOthers,
-    /// Remove a message of one's own for everyone.
-    DeleteOwn,
-    /// Remove the message of somebody with this role; none: who is no member any more.
-    DeleteOthers(Option<Role>),
-    /// Pin and unpin messages.
-    Pin,
-    /// Change name, topic, picture and rules.
-    Update,
-    /// Add others.
-    AddMembers,
-    /// Remove a member of this role.
-    RemoveMember(Role),
-    /// Give a member of this role that one.
-    SetRole(Role, Role),
-    /// Become a member oneself.
-    Join,
-    /// Stop being one.
-    Leave,
+crate::string_enum! {
+    /// How one becomes a member without being added.
+    pub enum JoinRule {
+        /// Anybody of the tenant may.
+        Open => "open",
+        /// Nobody may.
+        Closed => "closed",
+    }
 }
 
-/// Whether somebody with `role` (none: not a member) may do `action`.
+impl JoinRule {
+    /// Where nobody has said otherwise.
+    pub const fn of(kind: ConversationKind) -> Self {
+        match kind {
+            ConversationKind::Channel => Self::Open,
+            ConversationKind::Direct | ConversationKind::Group => Self::Closed,
+        }
+    }
+}
+
+crate::string_enum! {
+    /// What somebody wants to do. Removing, banning, silencing and giving a role depend on who it is done to: [`Standing::target`].
+    pub enum Action {
+        /// See messages, events, members; be pushed to; move one's own pointers; type.
+        View => "view",
+        /// Send a message.
+        Send => "send",
+        /// React to messages.
+        React => "react",
+        /// Change a message of one's own.
+        EditOwn => "edit_own",
+        /// Change the message of another.
+        EditOthers => "edit_others",
+        /// Remove a message of one's own for everyone.
+        DeleteOwn => "delete_own",
+        /// Remove the message of another.
+        DeleteOthers => "delete_others",
+        /// Pin and unpin messages.
+        Pin => "pin",
+        /// Change name, topic, picture and rules.
+        Update => "update",
+        /// Add others.
+        AddMembers => "add_members",
+        /// Remove a member.
+        RemoveMember => "remove_member",
+        /// Remove somebody and keep it out.
+        Ban => "ban",
+        /// Let a member only read.
+        Mute => "mute",
+        /// Give a member [`Standing::wanted_role`].
+        SetRole => "set_role",
+        /// Become a member oneself.
+        Join => "join",
+        /// Stop being one.
+        Leave => "leave",
+    }
+}
+
+/// All that decides whether somebody may do something in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Direct, group or channel.
+    pub kind: ConversationKind,
+    /// None: not a member.
+    pub role: Option<Role>,
+    /// How one becomes a member.
+    pub join: JoinRule,
+    /// Whether only owners and admins may change anything.
+    pub frozen: bool,
+    /// Until when one may only read.
+    pub muted_until: Option<Timestamp>,
+    /// Until when one may not come back.
+    pub banned_until: Option<Timestamp>,
+    /// Now.
+    pub at: Timestamp,
+    /// The role of who it is done to, or who sent the message; none: no member.
+    pub target: Option<Role>,
+    /// The role that it would get.
+    pub wanted_role: Option<Role>,
+}
+
+impl Standing {
+    /// Of somebody with `role` in a conversation without any rules of its own.
+    pub const fn new(kind: ConversationKind, role: Option<Role>) -> Self {
+        Self {
+            kind,
+            role,
+            join: JoinRule::of(kind),
+            frozen: false,
+            muted_until: None,
+            banned_until: None,
+            at: Timestamp(0),
+            target: None,
+            wanted_role: None,
+        }
+    }
+
+    /// The same towards somebody with `target`.
+    pub const fn towards(self, target: Option<Role>) -> Self {
+        Self { target, ..self }
+    }
+}
+
+/// Whether somebody who stands so may do `action`.
 ///
 /// # Errors
 /// `not_a_member` or `forbidden`, with a message that says what is missing.
-pub fn allow(kind: ConversationKind, role: Option<Role>, action: Action) -> Result<(), Rejection> {
-    use ConversationKind::{Channel, Direct};
-    let forbidden = |message: &str| Err(Rejection::new(ErrorCode::Forbidden, message));
+pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
+    let Standing { kind, at, .. } = standing;
     if action == Action::Join {
-        return if kind == Channel || role.is_some() {
-            Ok(())
-        } else {
-            forbidden("only channels can be joined; ask an owner or admin to be added")
-        };
+        return may_join(standing);
     }
-    let Some(role) = role else {
+    let Some(role) = standing.role else {
         return Err(Rejection::new(ErrorCode::NotAMember, "you are not a member of this conversation"));
     };
     let manages = role <= Role::Admin;
+    let below = |target: Role| if role == Role::Owner { target != Role::Owner } else { role < target };
     match action {
-        Action::View | Action::Send | Action::React | Action::Join | Action::EditOwn | Action::DeleteOwn => Ok(()),
+        Action::View | Action::DeleteOwn => Ok(()),
+        Action::Send | Action::EditOwn | Action::React => may_write(standing, manages, action),
         Action::EditOthers => forbidden("only its author edits a message"),
-        Action::DeleteOthers(_) if kind == Direct => forbidden("only its author removes a message"),
-        Action::DeleteOthers(author) if manages && author.is_none_or(|author| role < author) => Ok(()),
-        Action::DeleteOthers(_) => {
+        Action::DeleteOthers if kind == ConversationKind::Direct => forbidden("only its author removes a message"),
+        Action::DeleteOthers if manages && standing.target.is_none_or(below) => Ok(()),
+        Action::DeleteOthers => {
             forbidden("only owners and admins remove the messages of others, of those below their own role")
         }
-        Action::Pin if kind == Direct || manages => Ok(()),
+        Action::Pin if kind == ConversationKind::Direct || manages => Ok(()),
         Action::Pin => forbidden("only owners and admins pin messages"),
-        Action::Update | Action::AddMembers | Action::RemoveMember(_) | Action::SetRole(..) | Action::Leave
-            if kind == Direct =>
-        {
-            forbidden("a direct conversation has no name and no roles, and its members never change")
+        _ if kind == ConversationKind::Direct => {
+            forbidden("a direct conversation has no name, rules and roles, and its members never change")
         }
-        Action::Leave => Ok(()),
+        Action::Leave | Action::Join => Ok(()),
         Action::Update if manages => Ok(()),
         Action::Update => forbidden("only owners and admins change a conversation"),
+        Action::AddMembers if standing.banned_until.is_some_and(|until| until > at) => {
+            forbidden("somebody who is banned cannot be added; lift the ban first")
+        }
         Action::AddMembers if manages => Ok(()),
         Action::AddMembers => forbidden("only owners and admins add members"),
-        Action::RemoveMember(target) if role == Role::Owner && target != Role::Owner => Ok(()),
-        Action::RemoveMember(target) if role == Role::Admin && target > Role::Admin => Ok(()),
-        Action::RemoveMember(_) => {
-            forbidden("only owners and admins remove members, and only those below their own role")
+        Action::RemoveMember | Action::Ban | Action::Mute if manages && standing.target.is_none_or(below) => Ok(()),
+        Action::RemoveMember | Action::Ban | Action::Mute => {
+            forbidden("only owners and admins remove, ban and mute members, and only those below their own role")
         }
-        Action::SetRole(..) if role == Role::Owner => Ok(()),
-        Action::SetRole(from, to) if role == Role::Admin && from > Role::Admin && to > Role::Admin => Ok(()),
-        Action::SetRole(..) => {
-            forbidden("only owners make owners and admins; admins change the roles of members and guests")
+        Action::SetRole if role == Role::Owner => Ok(()),
+        Action::SetRole if role == Role::Admin && standing.target.is_some_and(below) => {
+            if standing.wanted_role.is_some_and(below) { Ok(()) } else { only_owners() }
         }
+        Action::SetRole => only_owners(),
     }
+}
+
+fn forbidden(message: impl Into<String>) -> Result<(), Rejection> {
+    Err(Rejection::new(ErrorCode::Forbidden, message))
+}
+
+fn only_owners() -> Result<(), Rejection> {
+    forbidden("only owners make owners and admins; admins change the roles of members and guests")
+}
+
+fn may_join(standing: Standing) -> Result<(), Rejection> {
+    if standing.role.is_some() {
+        return Ok(());
+    }
+    if let Some(until) = standing.banned_until.filter(|until| *until > standing.at) {
+        return forbidden(format!("you are banned from this conversation{}", ending(until)));
+    }
+    match standing.join {
+        JoinRule::Open if standing.kind != ConversationKind::Direct => Ok(()),
+        _ => forbidden("this conversation cannot be joined; ask an owner or admin to be added"),
+    }
+}
+
+fn may_write(standing: Standing, manages: bool, action: Action) -> Result<(), Rejection> {
+    if let Some(until) = standing.muted_until.filter(|until| *until > standing.at) {
+        return forbidden(format!("you may only read here{}", ending(until)));
+    }
+    if standing.frozen && !manages {
+        return forbidden("the conversation is frozen: only owners and admins write");
+    }
+    if standing.kind == ConversationKind::Channel && action == Action::Send && !manages {
+        return forbidden("only owners and admins send in a channel");
+    }
+    Ok(())
+}
+
+/// For people.
+fn ending(until: Timestamp) -> String {
+    if until == Timestamp::FOREVER { String::new() } else { format!(" until {until}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const KINDS: &[ConversationKind] = ConversationKind::ALL;
+
+    fn may(kind: ConversationKind, role: Role, target: Role, action: Action) -> bool {
+        allow(Standing::new(kind, Some(role)).towards(Some(target)), action).is_ok()
+    }
+
     #[test]
-    fn nobody_outside_does_anything_but_join_a_channel() {
-        for kind in ConversationKind::ALL {
-            for action in [
-                Action::View,
-                Action::Send,
-                Action::React,
-                Action::EditOwn,
-                Action::DeleteOwn,
-                Action::DeleteOthers(None),
-                Action::Pin,
-                Action::Update,
-                Action::AddMembers,
-                Action::RemoveMember(Role::Member),
-                Action::SetRole(Role::Member, Role::Guest),
-                Action::Leave,
-            ] {
-                let refused = allow(*kind, None, action).map_err(|r| r.code);
-                assert_eq!(refused, Err(ErrorCode::NotAMember), "{kind} {action:?}");
+    fn nobody_outside_does_anything_but_join_what_is_open() {
+        for kind in KINDS {
+            for action in Action::ALL.iter().filter(|action| **action != Action::Join) {
+                let refused = allow(Standing::new(*kind, None), *action).map_err(|r| r.code);
+                assert_eq!(refused, Err(ErrorCode::NotAMember), "{kind} {action}");
             }
-            assert_eq!(allow(*kind, None, Action::Join).is_ok(), *kind == ConversationKind::Channel);
+            for join in JoinRule::ALL {
+                let allowed = allow(Standing { join: *join, ..Standing::new(*kind, None) }, Action::Join).is_ok();
+                assert_eq!(allowed, *join == JoinRule::Open && *kind != ConversationKind::Direct);
+            }
         }
     }
 
     #[test]
-    fn removal_needs_a_higher_role() {
-        for role in Role::ALL {
-            for target in Role::ALL {
-                let allowed = allow(ConversationKind::Group, Some(*role), Action::RemoveMember(*target)).is_ok();
-                assert_eq!(allowed, *role <= Role::Admin && role < target, "{role} removes {target}");
+    fn removal_and_its_like_need_a_higher_role() {
+        for action in [Action::RemoveMember, Action::Ban, Action::Mute, Action::DeleteOthers] {
+            for role in Role::ALL {
+                for target in Role::ALL {
+                    let allowed = may(ConversationKind::Group, *role, *target, action);
+                    assert_eq!(allowed, *role <= Role::Admin && role < target, "{role} does {action} to {target}");
+                    assert!(!may(ConversationKind::Direct, *role, *target, action));
+                }
             }
         }
     }
+
     #[test]
     fn nobody_lifts_anybody_above_or_beside_themselves_but_owners() {
         for role in Role::ALL {
             for (from, to) in Role::ALL.iter().flat_map(|from| Role::ALL.iter().map(move |to| (*from, *to))) {
-                let allowed = allow(ConversationKind::Group, Some(*role), Action::SetRole(from, to)).is_ok();
+                let standing = Standing::new(ConversationKind::Group, Some(*role)).towards(Some(from));
+                let allowed = allow(Standing { wanted_role: Some(to), ..standing }, Action::SetRole).is_ok();
                 let below = *role == Role::Admin && from > *role && to > *role;
                 assert_eq!(allowed, *role == Role::Owner || below, "{role} makes a {from} a {to}");
             }
@@ -172,15 +280,34 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_others_are_removed_by_those_above_them_and_edited_by_nobody() {
+    fn who_may_write_depends_on_kind_freeze_and_mutes() {
         for role in Role::ALL {
-            assert!(allow(ConversationKind::Group, Some(*role), Action::EditOthers).is_err());
-            for author in Role::ALL {
-                let delete = Action::DeleteOthers(Some(*author));
-                let allowed = allow(ConversationKind::Channel, Some(*role), delete).is_ok();
-                assert_eq!(allowed, *role <= Role::Admin && role < author, "{role} removes what a {author} said");
-                assert!(allow(ConversationKind::Direct, Some(*role), delete).is_err());
+            let manages = *role <= Role::Admin;
+            let group = Standing::new(ConversationKind::Group, Some(*role));
+            let sends = |standing: Standing| allow(standing, Action::Send).is_ok();
+            assert!(sends(group) && !may(ConversationKind::Group, *role, *role, Action::EditOthers));
+            assert_eq!(sends(Standing { frozen: true, ..group }), manages);
+            assert_eq!(sends(Standing { kind: ConversationKind::Channel, ..group }), manages, "few write");
+            assert!(may(ConversationKind::Channel, *role, *role, Action::React), "many read, and react");
+            let muted = Standing { muted_until: Some(Timestamp(7)), at: Timestamp(6), ..group };
+            for action in [Action::Send, Action::EditOwn, Action::React] {
+                assert!(allow(muted, action).is_err());
+                assert!(allow(Standing { at: Timestamp(7), ..muted }, action).is_ok(), "it has ended");
             }
+            assert!(allow(muted, Action::View).is_ok());
         }
+    }
+
+    #[test]
+    fn who_is_banned_comes_back_when_that_has_ended() {
+        let banned = Standing { banned_until: Some(Timestamp(7)), ..Standing::new(ConversationKind::Channel, None) };
+        let refused = allow(banned, Action::Join).map_err(|rejection| rejection.message);
+        assert_eq!(refused, Err("you are banned from this conversation until 1970-01-01T00:00:00.007Z".into()));
+        assert!(allow(Standing { at: Timestamp(7), ..banned }, Action::Join).is_ok());
+        let owner = Standing { role: Some(Role::Owner), ..banned };
+        assert!(allow(owner, Action::AddMembers).is_err(), "nor is it added meanwhile");
+        let forever = Standing { banned_until: Some(Timestamp::FOREVER), ..banned };
+        let refused = allow(forever, Action::Join).map_err(|rejection| rejection.message);
+        assert_eq!(refused, Err("you are banned from this conversation".into()));
     }
 }

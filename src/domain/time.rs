@@ -18,6 +18,9 @@ pub const HOUR_MS: i64 = 3_600_000;
 pub const MINUTE_MS: i64 = 60_000;
 
 impl Timestamp {
+    /// The end of what does not end: the last millisecond that RFC 3339 can write.
+    pub const FOREVER: Self = Self(253_402_300_799_999);
+
     /// What this machine's clock says. Never used to order events: that is the broker's append time.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

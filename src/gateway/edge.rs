@@ -377,5 +377,6 @@ fn done(reply: Reply) -> Result<Done, Failure> {
         tracing::error!(code, "a reply has a code that this gateway does not know");
         ErrorCode::Internal
     });
-    Err(Failure::new(code, reply.message))
+    let retry_after_ms = reply.retry_after_ms.and_then(|wait_ms| u64::try_from(wait_ms).ok());
+    Err(Failure { retry_after_ms, ..Failure::new(code, reply.message) })
 }

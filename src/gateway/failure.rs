@@ -69,7 +69,8 @@ impl Failure {
 
 impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
-        Self::new(rejection.code, rejection.message)
+        let retry_after_ms = rejection.retry_after_ms.and_then(|wait_ms| u64::try_from(wait_ms).ok());
+        Self { retry_after_ms, ..Self::new(rejection.code, rejection.message) }
     }
 }
 

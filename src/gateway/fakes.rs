@@ -18,7 +18,7 @@ use super::ports::*;
 use crate::codec::records::{ConversationCommand, Delivery, Marks, PresenceStatus, Reply, Session};
 use crate::codec::{Codec, Record};
 use crate::crypto::Field;
-use crate::domain::policy::{ConversationKind, Role};
+use crate::domain::policy::{ConversationKind, Role, Standing};
 use crate::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use crate::log::AppendError;
 
@@ -132,8 +132,8 @@ impl Reads for FakeReads {
 
 /// Of a group with so many messages and events.
 pub fn member_of_group(role: Role, last_seq: i64, last_position: i64) -> Membership {
-    let (kind, role) = (ConversationKind::Group, Some(role));
-    Membership { kind, role, last_seq, last_position, visible_after_seq: 0, visible_after_position: 0 }
+    let standing = Standing::new(ConversationKind::Group, Some(role));
+    Membership { standing, last_seq, last_position, visible_after_seq: 0, visible_after_position: 0 }
 }
 
 /// "Seals" by a prefix.

@@ -95,6 +95,7 @@ pub(super) mod tests {
             seq: 3,
             at: Timestamp(0),
             duplicate: false,
+            retry_after_ms: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::hub::Socket;
 use crate::codec::records::{Marks, PresenceStatus, Session};
 use crate::crypto::Field;
 use crate::domain::conversation::{Event, Settings};
-use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role, Standing};
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
 /// Why a view cannot be read.
@@ -123,6 +123,12 @@ pub struct ConversationRow {
     pub picture: Option<Sealed>,
     /// What new members see of what was said before they came.
     pub history: History,
+    /// How one becomes a member without being added.
+    pub join: JoinRule,
+    /// Whether only owners and admins write.
+    pub frozen: bool,
+    /// How long members wait between two messages, in milliseconds.
+    pub slow_mode_ms: i64,
     /// Messages up to this one are not for this member.
     pub visible_after: i64,
     /// One's own.
@@ -152,10 +158,8 @@ pub struct ConversationRow {
 /// What decides whether somebody may read a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership {
-    /// Direct, group or channel.
-    pub kind: ConversationKind,
-    /// None: not a member.
-    pub role: Option<Role>,
+    /// What it may.
+    pub standing: Standing,
     /// The newest message.
     pub last_seq: i64,
     /// The newest event.

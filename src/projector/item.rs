@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::codec::Codec;
 use crate::codec::records::{ConversationEvent, MemberState, Presence, Receipt, UserEvent};
-use crate::domain::UserId;
-use crate::domain::conversation::{MemberJoined, MessageEdited, UpdateConversation};
+use crate::domain::conversation::{MemberJoined, MessageEdited, Restriction, UpdateConversation};
+use crate::domain::{Timestamp, UserId};
 use crate::log::{Fetched, topics};
 
 /// A row of `batch`. Columns that a type does not have are empty.
@@ -151,6 +151,7 @@ impl Item {
         if let Some(left) = event.member_left {
             item.users = left.users.iter().map(ToString::to_string).collect();
             item.promoted = left.promoted.map(|user| user.to_string());
+            item.body = Some(json!({ "banned": left.banned, "until": left.until.unwrap_or(Timestamp::FOREVER) }));
         }
         item.rare(event.message_edited, event.conversation_updated);
         if let Some(deleted) = event.message_deleted {
@@ -161,6 +162,10 @@ impl Item {
         }
         if let Some(of) = event.message {
             item.body = Some(json!(of));
+        }
+        if let Some(Restriction { users, until }) = event.restriction {
+            item.users = users.iter().map(ToString::to_string).collect();
+            item.body = Some(json!({ "until": until.unwrap_or(Timestamp::FOREVER) }));
         }
         if let Some(member) = event.member_role {
             (item.users, item.role) = (vec![member.user.to_string()], Some(member.role.to_string()));
@@ -175,11 +180,15 @@ impl Item {
             self.mentions = mentions.into_iter().map(storable).collect();
             self.body = Some(json!({ "seq": seq, "fingerprint": hex(&fingerprint) }));
         }
-        if let Some(UpdateConversation { name, topic, picture, history, cleared }) = updated {
+        if let Some(update) = updated {
+            let UpdateConversation { name, topic, picture, history, join, frozen, slow_mode_ms, cleared } = update;
             self.name = name;
             let (topic, picture) = (topic.map(|topic| hex(&topic)), picture.map(|picture| hex(&picture)));
             let cleared: Vec<_> = cleared.into_iter().map(storable).collect();
-            self.body = Some(json!({ "topic": topic, "picture": picture, "history": history, "cleared": cleared }));
+            self.body = Some(json!({
+                "topic": topic, "picture": picture, "history": history, "join": join, "frozen": frozen,
+                "slow_mode_ms": slow_mode_ms, "cleared": cleared,
+            }));
         }
     }
 

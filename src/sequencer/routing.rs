@@ -190,6 +190,7 @@ fn reply(reference: i64, aggregate: String, answer: &Answer) -> Reply {
             seq: done.seq,
             at: done.at,
             duplicate: done.duplicate,
+            retry_after_ms: None,
         },
         Err(rejection) => Reply {
             reference,
@@ -200,6 +201,7 @@ fn reply(reference: i64, aggregate: String, answer: &Answer) -> Reply {
             seq: 0,
             at: crate::domain::Timestamp(0),
             duplicate: false,
+            retry_after_ms: rejection.retry_after_ms,
         },
     }
 }

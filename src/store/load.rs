@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::reads::StoreError;
 use super::{HeadRow, LIVE, Store};
 use crate::domain::conversation::{Conversation, Known, Lookup, Member, Message, Sent, Settings};
+use crate::domain::policy::JoinRule;
 use crate::domain::user::{Profile, User};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::log::journal::Head;
@@ -60,30 +61,18 @@ impl Store {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut conversations = HashMap::with_capacity(ids.len());
         let rows: Vec<ConversationColumns> = sqlx::query_as(
-            "SELECT c.conversation, c.tenant, c.kind, c.history, c.next_slot, h.last_position, h.last_seq, h.last_at,
-                    ARRAY(SELECT seq FROM pins p WHERE p.conversation = c.conversation AND p.pinned) AS pins
+            "SELECT c.conversation, c.tenant, c.kind, c.history, c.join_rule, c.frozen, c.slow_mode_ms, c.next_slot, h.last_position, h.last_seq,
+                    h.last_at, ARRAY(SELECT seq FROM pins p WHERE p.conversation = c.conversation AND p.pinned) AS pins
              FROM conversations c JOIN heads h USING (conversation) WHERE c.conversation = ANY($1)",
         )
         .bind(&names)
         .fetch_all(&mut *snapshot)
         .await?;
-        for (id, tenant, kind, history, next_slot, last_position, last_seq, last_at, pins) in rows {
-            let id: ConversationId = id.parse().map_err(damaged("conversations.conversation"))?;
-            let conversation = Conversation {
-                id,
-                tenant: tenant.parse().map_err(damaged("conversations.tenant"))?,
-                kind: kind.parse().map_err(damaged("conversations.kind"))?,
-                members: HashMap::new(),
-                next_slot,
-                last_position,
-                last_seq,
-                last_at: Timestamp(last_at),
-                history: history.parse().map_err(damaged("conversations.history"))?,
-                pins: pins.into_iter().collect(),
-                known: Known::default(),
-            };
-            conversations.insert(id, conversation);
+        for row in rows {
+            let conversation = row.conversation()?;
+            conversations.insert(conversation.id, conversation);
         }
+        load_restrictions(&mut snapshot, &names, &mut conversations).await?;
         load_members(&mut snapshot, &names, &mut conversations).await?;
         load_recent_sends(&mut snapshot, &names, recent_since, &mut conversations).await?;
         let mut found = HashMap::new();
@@ -137,8 +126,88 @@ async fn head(snapshot: &mut Transaction<'_, Postgres>, source: &str, partition:
     row.map_or_else(|| Ok(Head::default()), |row| row.head())
 }
 
-type ConversationColumns = (String, String, String, String, i64, i64, i64, i64, Vec<i64>);
-type MemberColumns = (String, String, String, i64, i64, i64, i64, Option<i64>, bool, Option<i64>, String);
+#[derive(sqlx::FromRow)]
+struct ConversationColumns {
+    conversation: String,
+    tenant: String,
+    kind: String,
+    history: String,
+    join_rule: Option<String>,
+    frozen: bool,
+    slow_mode_ms: i64,
+    next_slot: i64,
+    last_position: i64,
+    last_seq: i64,
+    last_at: i64,
+    pins: Vec<i64>,
+}
+
+impl ConversationColumns {
+    /// Without members and what is looked up.
+    fn conversation(self) -> Result<Conversation, StoreError> {
+        let kind = self.kind.parse().map_err(damaged("conversations.kind"))?;
+        let join = self.join_rule.map(|join| join.parse()).transpose().map_err(damaged("conversations.join_rule"))?;
+        Ok(Conversation {
+            id: self.conversation.parse().map_err(damaged("conversations.conversation"))?,
+            tenant: self.tenant.parse().map_err(damaged("conversations.tenant"))?,
+            kind,
+            members: HashMap::new(),
+            next_slot: self.next_slot,
+            last_position: self.last_position,
+            last_seq: self.last_seq,
+            last_at: Timestamp(self.last_at),
+            history: self.history.parse().map_err(damaged("conversations.history"))?,
+            join: join.unwrap_or(JoinRule::of(kind)),
+            frozen: self.frozen,
+            slow_mode_ms: self.slow_mode_ms,
+            bans: HashMap::new(),
+            mutes: HashMap::new(),
+            pins: self.pins.into_iter().collect(),
+            known: Known::default(),
+        })
+    }
+}
+
+/// Those that have ended too: nothing else tells the view from the state.
+async fn load_restrictions(
+    snapshot: &mut Transaction<'_, Postgres>,
+    names: &[String],
+    conversations: &mut HashMap<ConversationId, Conversation>,
+) -> Result<(), StoreError> {
+    let rows: Vec<(String, String, bool, i64)> = sqlx::query_as(
+        "SELECT conversation, user_id, TRUE, until FROM bans WHERE conversation = ANY($1) AND until IS NOT NULL
+         UNION ALL
+         SELECT conversation, user_id, FALSE, until FROM mutes WHERE conversation = ANY($1) AND until IS NOT NULL",
+    )
+    .bind(names)
+    .fetch_all(&mut **snapshot)
+    .await?;
+    for (conversation, user, is_ban, until) in rows {
+        let id: ConversationId = conversation.parse().map_err(damaged("bans.conversation"))?;
+        let user = user.parse().map_err(damaged("bans.user_id"))?;
+        if let Some(conversation) = conversations.get_mut(&id) {
+            let restricted = if is_ban { &mut conversation.bans } else { &mut conversation.mutes };
+            restricted.insert(user, Timestamp(until));
+        }
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct MemberColumns {
+    conversation: String,
+    user_id: String,
+    role: String,
+    slot: i64,
+    joined_seq: i64,
+    read_seq: i64,
+    delivered_seq: i64,
+    last_sent_at: Option<i64>,
+    muted_until: Option<i64>,
+    pinned: bool,
+    archived_seq: Option<i64>,
+    notify: String,
+}
 
 async fn load_members(
     snapshot: &mut Transaction<'_, Postgres>,
@@ -146,34 +215,32 @@ async fn load_members(
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
     let rows: Vec<MemberColumns> = sqlx::query_as(
-        "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.muted_until, p.pinned, p.archived_seq, p.notify
+        "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.last_sent_at, p.muted_until, p.pinned,
+                p.archived_seq, p.notify
          FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.left_position IS NULL",
     )
     .bind(names)
     .fetch_all(&mut **snapshot)
     .await?;
-    for (
-        conversation,
-        user,
-        role,
-        slot,
-        joined_seq,
-        read_seq,
-        delivered_seq,
-        muted_until,
-        pinned,
-        archived_seq,
-        notify,
-    ) in rows
-    {
-        let id: ConversationId = conversation.parse().map_err(damaged("members.conversation"))?;
-        let role = role.parse().map_err(damaged("members.role"))?;
-        let notify = notify.parse().map_err(damaged("pointers.notify"))?;
-        if let Some(conversation) = conversations.get_mut(&id) {
-            let user = user.parse().map_err(damaged("members.user_id"))?;
-            let settings = Settings { muted_until: muted_until.map(Timestamp), pinned, archived_seq, notify };
-            conversation.members.insert(user, Member { role, slot, joined_seq, read_seq, delivered_seq, settings });
-        }
+    for row in rows {
+        let id: ConversationId = row.conversation.parse().map_err(damaged("members.conversation"))?;
+        let Some(conversation) = conversations.get_mut(&id) else { continue };
+        let settings = Settings {
+            muted_until: row.muted_until.map(Timestamp),
+            pinned: row.pinned,
+            archived_seq: row.archived_seq,
+            notify: row.notify.parse().map_err(damaged("pointers.notify"))?,
+        };
+        let member = Member {
+            role: row.role.parse().map_err(damaged("members.role"))?,
+            slot: row.slot,
+            joined_seq: row.joined_seq,
+            read_seq: row.read_seq,
+            delivered_seq: row.delivered_seq,
+            last_sent_at: row.last_sent_at.map(Timestamp),
+            settings,
+        };
+        conversation.members.insert(row.user_id.parse().map_err(damaged("members.user_id"))?, member);
     }
     Ok(())
 }

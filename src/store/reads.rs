@@ -66,10 +66,12 @@ impl Store {
         user: UserId,
     ) -> Result<Option<MembershipRow>, StoreError> {
         let row: Option<RawMembership> = sqlx::query_as(
-            "SELECT c.kind, m.role, h.last_seq, h.last_position, c.history, COALESCE(m.joined_seq, 0) AS joined_seq,
+            "SELECT c.kind, m.role, c.join_rule, c.frozen, mute.until AS muted_until, ban.until AS banned_until, h.last_seq, h.last_position, c.history, COALESCE(m.joined_seq, 0) AS joined_seq,
                     COALESCE(m.joined_position - 1, 0) AS joined_position
              FROM conversations c JOIN heads h USING (conversation)
              LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.left_position IS NULL
+             LEFT JOIN bans ban ON ban.conversation = c.conversation AND ban.user_id = $3
+             LEFT JOIN mutes mute ON mute.conversation = c.conversation AND mute.user_id = $3
              WHERE c.conversation = $1 AND c.tenant = $2",
         )
         .bind(conversation.to_string())

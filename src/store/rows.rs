@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::reads::StoreError;
 use crate::domain::conversation::Settings;
-use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
 /// How somebody stands to a conversation.
@@ -18,6 +18,11 @@ pub struct MembershipRow {
     pub kind: ConversationKind,
     /// None: not a member.
     pub role: Option<Role>,
+    /// None: as its kind has it.
+    pub join: Option<JoinRule>,
+    pub frozen: bool,
+    pub muted_until: Option<Timestamp>,
+    pub banned_until: Option<Timestamp>,
     /// The newest message.
     pub last_seq: i64,
     /// The newest event.
@@ -33,6 +38,10 @@ pub struct MembershipRow {
 pub(super) struct RawMembership {
     kind: String,
     role: Option<String>,
+    join_rule: Option<String>,
+    frozen: bool,
+    muted_until: Option<i64>,
+    banned_until: Option<i64>,
     last_seq: i64,
     last_position: i64,
     history: String,
@@ -45,9 +54,14 @@ impl TryFrom<RawMembership> for MembershipRow {
 
     fn try_from(raw: RawMembership) -> Result<Self, StoreError> {
         let role = raw.role.map(|role| role.parse()).transpose();
+        let join = raw.join_rule.map(|join| join.parse()).transpose();
         Ok(Self {
             kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
             role: role.map_err(|_| StoreError::Damaged("members.role"))?,
+            join: join.map_err(|_| StoreError::Damaged("conversations.join_rule"))?,
+            frozen: raw.frozen,
+            muted_until: raw.muted_until.map(Timestamp),
+            banned_until: raw.banned_until.map(Timestamp),
             last_seq: raw.last_seq,
             last_position: raw.last_position,
             history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
@@ -117,6 +131,10 @@ pub struct InboxRow {
     pub topic: Option<Sealed>,
     pub picture: Option<Sealed>,
     pub history: History,
+    /// None: as its kind has it.
+    pub join: Option<JoinRule>,
+    pub frozen: bool,
+    pub slow_mode_ms: i64,
     pub joined_seq: i64,
     pub settings: Settings,
     pub draft: Option<Sealed>,
@@ -204,6 +222,9 @@ pub(super) struct RawInbox {
     picture: Option<Vec<u8>>,
     picture_causation: Option<String>,
     history: String,
+    join_rule: Option<String>,
+    frozen: bool,
+    slow_mode_ms: i64,
     joined_seq: i64,
     muted_until: Option<i64>,
     pinned: bool,
@@ -236,6 +257,7 @@ impl TryFrom<RawInbox> for InboxRow {
     type Error = StoreError;
 
     fn try_from(raw: RawInbox) -> Result<Self, StoreError> {
+        let join = raw.join_rule.map(|join| join.parse()).transpose();
         let settings = Settings {
             muted_until: raw.muted_until.map(Timestamp),
             pinned: raw.pinned,
@@ -250,6 +272,9 @@ impl TryFrom<RawInbox> for InboxRow {
             topic: sealed(raw.topic, raw.topic_causation, "conversations.topic_causation")?,
             picture: sealed(raw.picture, raw.picture_causation, "conversations.picture_causation")?,
             history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
+            join: join.map_err(|_| StoreError::Damaged("conversations.join_rule"))?,
+            frozen: raw.frozen,
+            slow_mode_ms: raw.slow_mode_ms,
             joined_seq: raw.joined_seq,
             settings,
             draft: sealed(raw.draft, raw.draft_causation, "pointers.draft_causation")?,

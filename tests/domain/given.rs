@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tidings::domain::conversation::{
     ChangeSettings, Command, Conversation, CreateConversation, Decision, EditMessage, Input, MarkRead, MemberRole,
-    OfMessage, Reaction, Recorded, SendMessage, UpdateConversation, Users, decide, evolve,
+    OfMessage, Reaction, Recorded, Restriction, SendMessage, UpdateConversation, Users, decide, evolve,
 };
 use tidings::domain::policy::{ConversationKind, History, Role};
 use tidings::domain::{ConversationId, ErrorCode, TenantId, Timestamp, UserId};
@@ -73,7 +73,13 @@ pub fn command() -> impl Strategy<Value = Command> {
     let settings = (any::<Option<bool>>(), any::<Option<bool>>()).prop_map(|(pinned, archived)| {
         Command::Settings(ChangeSettings { pinned, archived, ..ChangeSettings::default() })
     });
-    prop_oneof![6 => of_members, 4 => of_messages, 1 => settings]
+    let restrictions = prop_oneof![
+        2 => (users(), any::<bool>()).prop_map(|(users, ends)| Command::Ban(restriction(users, ends))),
+        2 => (users(), any::<bool>()).prop_map(|(users, ends)| Command::Mute(restriction(users, ends))),
+        1 => users().prop_map(|users| Command::Unban(Users { users })),
+        1 => users().prop_map(|users| Command::Unmute(Users { users })),
+    ];
+    prop_oneof![6 => of_members, 4 => of_messages, 1 => settings, 1 => restrictions]
 }
 
 /// Text and fingerprint follow from `text`.
@@ -88,6 +94,10 @@ pub fn reaction(seq: i64, up: bool) -> Reaction {
 
 pub fn set_role(n: u8, role: Role) -> Command {
     Command::SetRole(MemberRole { user: user(n), role })
+}
+
+pub fn restriction(users: Vec<UserId>, ends: bool) -> Restriction {
+    Restriction { users, until: ends.then_some(Timestamp(NOW + 100)) }
 }
 
 pub fn update(history: Option<History>) -> Command {

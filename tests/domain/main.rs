@@ -3,4 +3,5 @@
 mod given;
 mod laws;
 mod messages;
+mod restrictions;
 mod rules;

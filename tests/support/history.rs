@@ -12,10 +12,10 @@ use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
     ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Input, MarkRead, MemberRole, Notify,
-    OfMessage, Reaction, SendMessage, UpdateConversation, Users as Members,
+    OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users as Members,
 };
 use tidings::domain::decision::Decision;
-use tidings::domain::policy::{ConversationKind, History as Shown, Role};
+use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role};
 use tidings::domain::user::{self, Profile, User, WrappedKey};
 use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 use tidings::log::{partition_of, topics};
@@ -86,6 +86,14 @@ enum What {
         back: u8,
     },
     Draft(bool),
+    Ban {
+        lift: bool,
+        ends: bool,
+    },
+    Mute {
+        lift: bool,
+        ends: bool,
+    },
     /// An event of a type that this program does not know.
     Invent,
     /// A profile with this name.
@@ -109,6 +117,10 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => (0_u8..3).prop_map(|back| What::Hide { back }),
         2 => any::<bool>().prop_map(What::Draft),
     ];
+    let restrictions = prop_oneof![
+        3 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Ban { lift, ends }),
+        2 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Mute { lift, ends }),
+    ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2)).prop_map(|(mentions, again)| What::Send { mentions, again }),
         6 => (0_u8..3).prop_map(|back| What::Read { back }),
@@ -119,7 +131,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![common, rarer]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 1 => restrictions]), 1..most)
 }
 
 /// Profiles only.
@@ -250,7 +262,14 @@ impl History {
         // Mostly by somebody who may, or members would hardly ever change.
         let owner = state.members.iter().find(|(_, member)| member.role == Role::Owner).map(|(user, _)| *user);
         let actor = match command {
-            Command::AddMembers(_) | Command::RemoveMembers(_) | Command::Update(_) | Command::SetRole(_)
+            Command::AddMembers(_)
+            | Command::RemoveMembers(_)
+            | Command::Update(_)
+            | Command::SetRole(_)
+            | Command::Ban(_)
+            | Command::Unban(_)
+            | Command::Mute(_)
+            | Command::Unmute(_)
                 if step.others.len() > 1 =>
             {
                 owner.unwrap_or(actor)
@@ -266,6 +285,7 @@ impl History {
     fn rarer(&self, what: &What, state: &Conversation, others: &[UserId]) -> Command {
         let seq = |back: &u8| state.last_seq - i64::from(*back);
         let sealed = |of: &Option<bool>| (*of == Some(true)).then(|| Bytes::from_static(b"sealed"));
+        let restriction = |ends: bool| Restriction { users: others.to_vec(), until: ends.then(|| self.now.plus(10)) };
         match what {
             What::Delivered { back } => Command::Delivered(MarkRead { seq: seq(back) }),
             What::Edit { back, text } => Command::Edit(EditMessage {
@@ -288,6 +308,9 @@ impl History {
                     topic: sealed(topic),
                     picture: sealed(history),
                     history: history.map(|all| if all { Shown::All } else { Shown::SinceJoin }),
+                    join: topic.map(|open| if open { JoinRule::Open } else { JoinRule::Closed }),
+                    frozen: name.filter(|_| history.is_none()),
+                    slow_mode_ms: topic.map(|slow| if slow { 1 } else { 0 }),
                     cleared: cleared.map(|(name, _)| name.to_owned()).collect(),
                 })
             }
@@ -301,6 +324,10 @@ impl History {
                 archived: *archived,
                 notify: archived.map(|none| if none { Notify::Nothing } else { Notify::Mentions }),
             }),
+            What::Ban { lift: false, ends } => Command::Ban(restriction(*ends)),
+            What::Ban { .. } => Command::Unban(Members { users: others.to_vec() }),
+            What::Mute { lift: false, ends } => Command::Mute(restriction(*ends)),
+            What::Mute { .. } => Command::Unmute(Members { users: others.to_vec() }),
             What::Hide { back } => Command::Hide(OfMessage { seq: seq(back) }),
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
     self, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, MemberRole, OfMessage, Reaction,
-    SendMessage, UpdateConversation, Users,
+    Restriction, SendMessage, UpdateConversation, Users,
 };
 use crate::domain::user::{self, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
@@ -49,7 +49,7 @@ pub struct ConversationCommand {
     /// Body.
     #[serde(default)]
     pub read: Option<MarkRead>,
-    /// Body of `member.add` and `member.remove`.
+    /// Body of `member.add`, `member.remove`, `member.unban` and `member.unmute`.
     #[serde(default)]
     pub members: Option<Users>,
     /// Body.
@@ -73,6 +73,9 @@ pub struct ConversationCommand {
     /// Body of `draft.set`.
     #[serde(default)]
     pub draft: Option<Draft>,
+    /// Body of `member.ban` and `member.mute`.
+    #[serde(default)]
+    pub restriction: Option<Restriction>,
 }
 
 impl ConversationCommand {
@@ -97,6 +100,10 @@ impl ConversationCommand {
             Command::Settings(body) => set(&mut record.settings, body, "conversation.settings"),
             Command::Hide(body) => set(&mut record.message, body, "message.hide"),
             Command::Draft(body) => set(&mut record.draft, body, "draft.set"),
+            Command::Ban(body) => set(&mut record.restriction, body, "member.ban"),
+            Command::Mute(body) => set(&mut record.restriction, body, "member.mute"),
+            Command::Unban(body) => set(&mut record.members, body, "member.unban"),
+            Command::Unmute(body) => set(&mut record.members, body, "member.unmute"),
             Command::Join => "conversation.join",
             Command::Leave => "conversation.leave",
         }
@@ -128,6 +135,10 @@ impl ConversationCommand {
             "conversation.settings" => Command::Settings(self.settings.ok_or_else(missing)?),
             "message.hide" => Command::Hide(self.message.ok_or_else(missing)?),
             "draft.set" => Command::Draft(self.draft.ok_or_else(missing)?),
+            "member.ban" => Command::Ban(self.restriction.ok_or_else(missing)?),
+            "member.mute" => Command::Mute(self.restriction.ok_or_else(missing)?),
+            "member.unban" => Command::Unban(self.members.ok_or_else(missing)?),
+            "member.unmute" => Command::Unmute(self.members.ok_or_else(missing)?),
             "conversation.join" => Command::Join,
             "conversation.leave" => Command::Leave,
             unknown => return Err(format!("unknown command type {unknown:.80?}")),

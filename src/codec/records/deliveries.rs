@@ -53,6 +53,9 @@ pub struct Reply {
     pub at: Timestamp,
     /// As `ok` tells it.
     pub duplicate: bool,
+    /// When it may work, if refused for now.
+    #[serde(default)]
+    pub retry_after_ms: Option<i64>,
 }
 
 /// What the owners of a sequencer have seen, for `caught_up`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
     ConversationCreated, Draft, Event, MemberJoined, MemberLeft, MemberRole, MessageDeleted, MessageEdited,
-    MessageSent, OfMessage, Reaction, Read, Settings, UpdateConversation,
+    MessageSent, OfMessage, Reaction, Read, Restriction, Settings, UpdateConversation,
 };
 use crate::domain::user::Profile;
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
@@ -70,6 +70,9 @@ pub struct ConversationEvent {
     /// Body.
     #[serde(default)]
     pub member_role: Option<MemberRole>,
+    /// Body of `member.muted`, `member.unmuted` and `member.unbanned`.
+    #[serde(default)]
+    pub restriction: Option<Restriction>,
 }
 
 impl ConversationEvent {
@@ -87,6 +90,7 @@ impl ConversationEvent {
             Event::Pinned(body) | Event::Unpinned(body) => self.message = Some(body),
             Event::Updated(body) => self.conversation_updated = Some(body),
             Event::Role(body) => self.member_role = Some(body),
+            Event::Muted(body) | Event::Unmuted(body) | Event::Unbanned(body) => self.restriction = Some(body),
             Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => {}
         }
     }
@@ -106,6 +110,9 @@ impl ConversationEvent {
             "message.unpinned" => Event::Unpinned(self.message?),
             "conversation.updated" => Event::Updated(self.conversation_updated.clone()?),
             "member.role" => Event::Role(self.member_role?),
+            "member.muted" => Event::Muted(self.restriction.clone()?),
+            "member.unmuted" => Event::Unmuted(self.restriction.clone()?),
+            "member.unbanned" => Event::Unbanned(self.restriction.clone()?),
             _ => return None,
         })
     }

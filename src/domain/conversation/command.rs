@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::{MemberRole, Notify, Reaction};
-use crate::domain::policy::{ConversationKind, History};
+use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
 /// A command with what surrounds it.
@@ -64,6 +64,14 @@ pub enum Command {
     Hide(OfMessage),
     /// Keep what one has begun to write.
     Draft(Draft),
+    /// Remove users and keep them out.
+    Ban(Restriction),
+    /// Let them come back.
+    Unban(Users),
+    /// Let members only read.
+    Mute(Restriction),
+    /// Let them write again.
+    Unmute(Users),
 }
 
 /// Body of `conversation.create`.
@@ -135,6 +143,15 @@ pub struct UpdateConversation {
     /// What new members see of what was said before they came.
     #[serde(default)]
     pub history: Option<History>,
+    /// How one becomes a member without being added.
+    #[serde(default)]
+    pub join: Option<JoinRule>,
+    /// Whether only owners and admins write.
+    #[serde(default)]
+    pub frozen: Option<bool>,
+    /// How long members wait between two messages; 0: not at all.
+    #[serde(default)]
+    pub slow_mode_ms: Option<i64>,
     /// Which of `name`, `topic` and `picture` are to be there no more.
     #[serde(default)]
     pub cleared: Vec<String>,
@@ -147,7 +164,7 @@ pub struct MarkRead {
     pub seq: i64,
 }
 
-/// Body of `member.add` and `member.remove`.
+/// Body of `member.add`, `member.remove`, `member.unban` and `member.unmute`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Users {
     /// At most [`super::MAX_USERS_A_COMMAND`].
@@ -180,4 +197,14 @@ pub struct Draft {
     /// Encrypted under the author's data key; none: there is none any more.
     #[serde(default)]
     pub text: Option<Bytes>,
+}
+
+/// Body of `member.ban` and `member.mute`, and of the events `member.muted`, `member.unmuted` and `member.unbanned`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restriction {
+    /// Whom, at most [`super::MAX_USERS_A_COMMAND`].
+    pub users: Vec<UserId>,
+    /// When it ends; none: when it is lifted.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }

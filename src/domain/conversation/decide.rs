@@ -4,13 +4,14 @@ mod members;
 mod messages;
 mod own;
 mod pointers;
+mod restrictions;
 
 use std::collections::HashSet;
 
 use super::command::{Command, CreateConversation, Input, UpdateConversation};
 use super::event::{ConversationCreated, Event, MemberRole};
 use super::state::Conversation;
-use super::{Decision, MAX_USERS_A_COMMAND, Recorded};
+use super::{Decision, MAX_SLOW_MODE_MS, MAX_USERS_A_COMMAND, Recorded};
 use crate::domain::policy::{Action, ConversationKind, Role};
 use crate::domain::{ConversationId, ErrorCode, Rejection, UserId};
 
@@ -36,6 +37,10 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
             Command::SetRole(role) => members::set_role(conversation, input, *role),
             Command::Join => members::join(conversation, input),
             Command::Leave => members::leave(conversation, input),
+            Command::Ban(ban) => restrictions::ban(conversation, input, ban),
+            Command::Unban(users) => restrictions::unban(conversation, input, users),
+            Command::Mute(mute) => restrictions::mute(conversation, input, mute),
+            Command::Unmute(users) => restrictions::unmute(conversation, input, users),
             Command::Settings(change) => own::settings(conversation, input, change),
             Command::Hide(of) => own::hide(conversation, input, *of),
             Command::Draft(draft) => own::draft(conversation, input, draft),
@@ -129,11 +134,20 @@ fn decide_create(existing: Option<&Conversation>, input: &Input, create: &Create
 }
 
 fn decide_update(conversation: &Conversation, input: &Input, update: &UpdateConversation) -> Outcome {
-    conversation.allow(input.actor, Action::Update)?;
-    let UpdateConversation { name, topic, picture, history, cleared } = update;
-    let history = history.filter(|history| *history != conversation.history);
-    if name.is_none() && topic.is_none() && picture.is_none() && history.is_none() && cleared.is_empty() {
+    conversation.allow(input, Action::Update)?;
+    if update.slow_mode_ms.is_some_and(|wait_ms| !(0..=MAX_SLOW_MODE_MS).contains(&wait_ms)) {
+        return Err(bad_request(&format!("slow_mode_ms is from 0 to {MAX_SLOW_MODE_MS}")));
+    }
+    // Only what is not so already.
+    let changes = UpdateConversation {
+        history: update.history.filter(|history| *history != conversation.history),
+        join: update.join.filter(|join| *join != conversation.join),
+        frozen: update.frozen.filter(|frozen| *frozen != conversation.frozen),
+        slow_mode_ms: update.slow_mode_ms.filter(|wait_ms| *wait_ms != conversation.slow_mode_ms),
+        ..update.clone()
+    };
+    if changes == UpdateConversation::default() {
         return already(conversation);
     }
-    next(conversation, input, Event::Updated(UpdateConversation { history, ..update.clone() }))
+    next(conversation, input, Event::Updated(changes))
 }

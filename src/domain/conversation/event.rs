@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::command::{Draft, OfMessage, UpdateConversation};
+use super::command::{Draft, OfMessage, Restriction, UpdateConversation};
 use crate::domain::policy::{ConversationKind, Role};
 use crate::domain::{Timestamp, UserId};
 
@@ -45,6 +45,12 @@ pub enum Event {
     Hidden(OfMessage),
     /// The actor has begun to write.
     Draft(Draft),
+    /// Users may come back.
+    Unbanned(Restriction),
+    /// Users may only read.
+    Muted(Restriction),
+    /// Users may write again.
+    Unmuted(Restriction),
 }
 
 impl Event {
@@ -68,6 +74,9 @@ impl Event {
             Self::Settings(_) => "member.settings",
             Self::Hidden(_) => "member.hidden",
             Self::Draft(_) => "member.draft",
+            Self::Unbanned(_) => "member.unbanned",
+            Self::Muted(_) => "member.muted",
+            Self::Unmuted(_) => "member.unmuted",
         }
     }
 
@@ -200,6 +209,8 @@ crate::string_enum! {
         Left => "left",
         /// By an owner or admin.
         Removed => "removed",
+        /// By an owner or admin, and not to come back.
+        Banned => "banned",
     }
 }
 
@@ -213,6 +224,19 @@ pub struct MemberLeft {
     /// Who became owner because the last one left.
     #[serde(default)]
     pub promoted: Option<UserId>,
+    /// Who may not come back, members or not.
+    #[serde(default)]
+    pub banned: Vec<UserId>,
+    /// When that ends; none: when it is lifted.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+impl MemberLeft {
+    /// Who is gone, and why; nobody was promoted or banned.
+    pub fn new(users: Vec<UserId>, reason: LeaveReason) -> Self {
+        Self { users, reason, promoted: None, banned: Vec::new(), until: None }
+    }
 }
 
 /// The actor's pointers, both of them, as `receipts` keeps one record a member.

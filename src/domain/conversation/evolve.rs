@@ -1,13 +1,13 @@
 //! From one state to the next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Recorded;
 use super::event::{ConversationCreated, Event, MemberJoined, MemberLeft, MemberRole};
 use super::known::Known;
 use super::state::{Conversation, Member};
-use crate::domain::policy::{History, Role};
-use crate::domain::{ConversationId, TenantId};
+use crate::domain::policy::{History, JoinRule, Role};
+use crate::domain::{ConversationId, TenantId, Timestamp};
 
 /// Applies what `decide` recorded. An event for a conversation that does not exist creates it if it is the first, and is
 /// otherwise without effect (a reader that starts in the middle loads the state first).
@@ -40,6 +40,7 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
             if let Some(member) = conversation.members.get_mut(&recorded.actor) {
                 member.read_seq = sent.seq;
                 member.delivered_seq = sent.seq;
+                member.last_sent_at = Some(recorded.at);
             }
         }
         Event::Joined(joined) => join(conversation, joined),
@@ -57,7 +58,18 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
         }
         Event::Pinned(of) => drop(conversation.pins.insert(of.seq)),
         Event::Unpinned(of) => drop(conversation.pins.remove(&of.seq)),
-        Event::Updated(update) => conversation.history = update.history.unwrap_or(conversation.history),
+        Event::Updated(update) => {
+            conversation.history = update.history.unwrap_or(conversation.history);
+            conversation.join = update.join.unwrap_or(conversation.join);
+            conversation.frozen = update.frozen.unwrap_or(conversation.frozen);
+            conversation.slow_mode_ms = update.slow_mode_ms.unwrap_or(conversation.slow_mode_ms);
+        }
+        Event::Unbanned(lifted) => conversation.bans.retain(|user, _| !lifted.users.contains(user)),
+        Event::Unmuted(lifted) => conversation.mutes.retain(|user, _| !lifted.users.contains(user)),
+        Event::Muted(muted) => {
+            let until = muted.until.unwrap_or(Timestamp::FOREVER);
+            conversation.mutes.extend(muted.users.iter().map(|user| (*user, until)));
+        }
         Event::Role(MemberRole { user, role }) => {
             if let Some(member) = conversation.members.get_mut(user) {
                 member.role = *role;
@@ -83,6 +95,11 @@ fn create(id: ConversationId, tenant: TenantId, created: &ConversationCreated, r
         last_seq: 0,
         last_at: recorded.at,
         history: History::All,
+        join: JoinRule::of(created.kind),
+        frozen: false,
+        slow_mode_ms: 0,
+        bans: HashMap::new(),
+        mutes: HashMap::new(),
         pins: BTreeSet::new(),
         known: Known::default(),
     }
@@ -99,6 +116,8 @@ fn leave(conversation: &mut Conversation, left: &MemberLeft) {
     for user in &left.users {
         conversation.members.remove(user);
     }
+    let until = left.until.unwrap_or(Timestamp::FOREVER);
+    conversation.bans.extend(left.banned.iter().map(|user| (*user, until)));
     if let Some(member) = left.promoted.and_then(|user| conversation.members.get_mut(&user)) {
         member.role = Role::Owner;
     }

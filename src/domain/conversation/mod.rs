@@ -10,8 +10,8 @@ mod reactions;
 mod state;
 
 pub use command::{
-    ChangeSettings, Command, CreateConversation, Draft, EditMessage, Input, MarkRead, OfMessage, SendMessage,
-    UpdateConversation, Users,
+    ChangeSettings, Command, CreateConversation, Draft, EditMessage, Input, MarkRead, OfMessage, Restriction,
+    SendMessage, UpdateConversation, Users,
 };
 pub use decide::decide;
 pub use event::{
@@ -41,3 +41,7 @@ pub const MAX_EDITS: usize = 100;
 pub const MAX_PINS: usize = 100;
 /// The most kinds of reactions to one message.
 pub const MAX_REACTIONS: usize = 50;
+/// The most users who are banned from a conversation, or may only read, at a time.
+pub const MAX_RESTRICTED: usize = 10_000;
+/// The longest that members can be made to wait between two messages, in milliseconds.
+pub const MAX_SLOW_MODE_MS: i64 = 6 * super::time::HOUR_MS;

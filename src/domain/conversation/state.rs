@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::command::Input;
 use super::event::Settings;
 use super::known::Known;
 use crate::domain::decision::Done;
-use crate::domain::policy::{self, Action, ConversationKind, History, Role};
+use crate::domain::policy::{self, Action, ConversationKind, History, JoinRule, Role, Standing};
 use crate::domain::{ConversationId, Rejection, TenantId, Timestamp, UserId};
 
 /// A conversation's members and counters, and what is known of its messages.
@@ -29,6 +30,16 @@ pub struct Conversation {
     pub last_at: Timestamp,
     /// What new members see of what was said before they came.
     pub history: History,
+    /// How one becomes a member without being added.
+    pub join: JoinRule,
+    /// Whether only owners and admins write.
+    pub frozen: bool,
+    /// How long members wait between two messages, in milliseconds.
+    pub slow_mode_ms: i64,
+    /// Who may not come back, until when.
+    pub bans: HashMap<UserId, Timestamp>,
+    /// Who may only read, until when, members or not: leaving and coming back changes nothing.
+    pub mutes: HashMap<UserId, Timestamp>,
     /// Pinned messages.
     pub pins: BTreeSet<i64>,
     /// Single messages and sends.
@@ -48,6 +59,8 @@ pub struct Member {
     pub read_seq: i64,
     /// The newest message that reached a device.
     pub delivered_seq: i64,
+    /// When it sent its newest message.
+    pub last_sent_at: Option<Timestamp>,
     /// How it sees the conversation.
     pub settings: Settings,
 }
@@ -56,17 +69,43 @@ impl Member {
     /// One that has just come, and has nothing to read up to `read_seq`.
     pub fn new(role: Role, slot: i64, read_seq: i64) -> Self {
         let settings = Settings::default();
-        Self { role, slot, joined_seq: read_seq, read_seq, delivered_seq: read_seq, settings }
+        Self { role, slot, joined_seq: read_seq, read_seq, delivered_seq: read_seq, last_sent_at: None, settings }
     }
 }
 
 impl Conversation {
-    /// Whether `user` may do `action` here.
+    /// How `user` stands to it at `at`.
+    pub fn standing(&self, user: UserId, at: Timestamp) -> Standing {
+        Standing {
+            role: self.role(user),
+            join: self.join,
+            frozen: self.frozen,
+            muted_until: self.mutes.get(&user).copied(),
+            banned_until: self.bans.get(&user).copied(),
+            at,
+            ..Standing::new(self.kind, None)
+        }
+    }
+
+    /// The role of `user`; none: no member.
+    pub fn role(&self, user: UserId) -> Option<Role> {
+        self.members.get(&user).map(|member| member.role)
+    }
+
+    /// Whether who asks may do `action` here.
     ///
     /// # Errors
     /// As [`policy::allow`].
-    pub fn allow(&self, user: UserId, action: Action) -> Result<(), Rejection> {
-        policy::allow(self.kind, self.members.get(&user).map(|m| m.role), action)
+    pub fn allow(&self, input: &Input, action: Action) -> Result<(), Rejection> {
+        policy::allow(self.standing(input.actor, input.at), action)
+    }
+
+    /// Whether who asks may do `action` to somebody with the role `target`.
+    ///
+    /// # Errors
+    /// As [`policy::allow`].
+    pub fn allow_to(&self, input: &Input, target: Option<Role>, action: Action) -> Result<(), Rejection> {
+        policy::allow(self.standing(input.actor, input.at).towards(target), action)
     }
 
     /// Whether `user` may see message `seq`: it is there, and was not sent before the user came where that is hidden.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
 use crate::domain::conversation::{Event, MessageSent};
-use crate::domain::policy::{History, Role};
+use crate::domain::policy::{History, JoinRule, Role, Standing};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
@@ -129,6 +129,9 @@ impl From<store::InboxRow> for ConversationRow {
             topic: row.topic.map(Sealed::from),
             picture: row.picture.map(Sealed::from),
             history: row.history,
+            join: row.join.unwrap_or(JoinRule::of(row.kind)),
+            frozen: row.frozen,
+            slow_mode_ms: row.slow_mode_ms,
             visible_after: visible_after(row.history, row.joined_seq),
             settings: row.settings,
             draft: row.draft.map(Sealed::from),
@@ -178,8 +181,14 @@ impl Reads for Views {
     ) -> Result<Option<Membership>, ReadError> {
         let row = self.store.membership(tenant, conversation, user).await?;
         Ok(row.map(|row| Membership {
-            kind: row.kind,
-            role: row.role,
+            standing: Standing {
+                join: row.join.unwrap_or(JoinRule::of(row.kind)),
+                frozen: row.frozen,
+                muted_until: row.muted_until,
+                banned_until: row.banned_until,
+                at: Timestamp::now(),
+                ..Standing::new(row.kind, row.role)
+            },
             last_seq: row.last_seq,
             last_position: row.last_position,
             visible_after_seq: visible_after(row.history, row.joined_seq),

@@ -8,7 +8,7 @@ use super::{Context, Reply, changed};
 use crate::crypto::Field;
 use crate::domain::ConversationId;
 use crate::domain::conversation::{Command, UpdateConversation};
-use crate::domain::policy::History;
+use crate::domain::policy::{History, JoinRule};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::Place;
@@ -28,10 +28,14 @@ pub struct Data {
     #[serde(default)]
     picture: Change<String>,
     history: Option<History>,
+    join: Option<JoinRule>,
+    frozen: Option<bool>,
+    slow_mode_ms: Option<i64>,
 }
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    let body = UpdateConversation { history: data.history, ..UpdateConversation::default() };
+    let Data { history, join, frozen, slow_mode_ms, .. } = data;
+    let body = UpdateConversation { history, join, frozen, slow_mode_ms, ..UpdateConversation::default() };
     let mut command = context.command(data.conversation, Command::Update(body));
     let place = Place { tenant: context.tenant, conversation: data.conversation, command: command.command_id };
     let mut cleared = Vec::new();

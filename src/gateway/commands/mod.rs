@@ -16,13 +16,18 @@ mod fields;
 pub mod history;
 pub mod inbox;
 mod member_add;
+mod member_ban;
+mod member_mute;
 mod member_remove;
 mod member_role;
+mod member_unban;
+mod member_unmute;
 mod message_delete;
 mod message_edit;
 mod message_pin;
 mod message_send;
 mod message_unpin;
+pub mod permissions;
 mod ping;
 pub mod pins;
 mod presence_set;
@@ -128,6 +133,10 @@ commands! {
     "draft.set" => DraftSet: draft_set,
     "member.remove" => MemberRemove: member_remove,
     "member.role" => MemberRole: member_role,
+    "member.ban" => MemberBan: member_ban,
+    "member.unban" => MemberUnban: member_unban,
+    "member.mute" => MemberMute: member_mute,
+    "member.unmute" => MemberUnmute: member_unmute,
     "presence.set" => PresenceSet: presence_set,
     "presence.watch" => PresenceWatch: presence_watch,
     "presence.unwatch" => PresenceUnwatch: presence_unwatch,
@@ -135,6 +144,7 @@ commands! {
     "history" => History: history,
     "events" => Events: events,
     "pins" => Pins: pins,
+    "permissions" => Permissions: permissions,
 }
 
 /// Of the protocol, but not built yet.
@@ -143,7 +153,7 @@ const NOT_YET: &[&str] = &["block", "unblock"];
 impl Command {
     /// Whether it only reads the views: in no order with other commands.
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::Inbox(_) | Self::History(_) | Self::Events(_) | Self::Pins(_))
+        matches!(self, Self::Inbox(_) | Self::History(_) | Self::Events(_) | Self::Pins(_) | Self::Permissions(_))
     }
 
     /// Does it.
@@ -200,7 +210,7 @@ pub(super) async fn may_view(
     edge.seen.settle(context.user, Scope::Partition(Journal::Conversations, partition)).await?;
     let membership = edge.ports.reads.membership(context.tenant, conversation, context.user).await?;
     let membership = membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?;
-    policy::allow(membership.kind, membership.role, Action::View)?;
+    policy::allow(membership.standing, Action::View)?;
     Ok(membership)
 }
 

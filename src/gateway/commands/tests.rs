@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::codec::records::Signal;
 use crate::domain::conversation::{Event, MemberJoined, MessageSent};
-use crate::domain::policy::Role;
+use crate::domain::policy::{ConversationKind, Role, Standing};
 use crate::domain::{ErrorCode, Timestamp};
 use crate::gateway::fakes::{FakeKeys, World, member_of_group};
 use crate::gateway::ports::{EventRow, Membership, MessageRow};
@@ -187,7 +187,10 @@ async fn history_shows_what_is_missing_as_removed() {
     let (ada, eve, conversation) = (world.user(), world.user(), ConversationId::generate());
     let membership = member_of_group(Role::Member, 3, 5);
     world.reads.memberships.insert((conversation, ada), membership);
-    world.reads.memberships.insert((conversation, eve), Membership { role: None, ..membership });
+    world.reads.memberships.insert(
+        (conversation, eve),
+        Membership { standing: Standing::new(ConversationKind::Group, None), ..membership },
+    );
     let row = |seq| MessageRow {
         seq,
         position: seq + 1,

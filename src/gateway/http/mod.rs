@@ -72,6 +72,7 @@ pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
         .route("/v1/inbox", get(resources::inbox))
         .route("/v1/conversations/{id}", get(resources::conversation))
         .route("/v1/conversations/{id}/messages", get(resources::messages))
+        .route("/v1/conversations/{id}/permissions", get(resources::permissions))
         .route("/v1/conversations/{id}/pins", get(resources::pins))
         .route("/v1/conversations/{id}/events", get(resources::events))
         .route("/v1/conversations/{id}/members", get(resources::members))

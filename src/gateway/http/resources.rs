@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
 use super::{Answer, Asker, Http, Named, query};
-use crate::domain::policy::Role;
+use crate::domain::policy::{Action, Role};
 use crate::domain::{ConversationId, Id, UserId, ids};
-use crate::gateway::commands::{Command, events, history, inbox as inbox_command, may_view, pins as pins_command};
+use crate::gateway::commands::{
+    Command, events, history, inbox as inbox_command, may_view, permissions as permissions_command,
+    pins as pins_command,
+};
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
 use crate::gateway::seen::Scope;
@@ -48,6 +51,19 @@ pub async fn messages(State(http): State<Http>, Named(path): Named, uri: Uri, As
     let (conversation, Page { before_seq, after_seq, limit }) = (id(&path)?, query(&uri)?);
     let command = Command::History(history::Data { conversation, before_seq, after_seq, limit });
     Ok(ok(http.run(context, command).await?))
+}
+
+pub async fn permissions(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
+    #[derive(Deserialize)]
+    struct Asked {
+        user: Option<UserId>,
+        action: Action,
+        target: Option<UserId>,
+        role: Option<Role>,
+    }
+    let (conversation, Asked { user, action, target, role }) = (id(&path)?, query(&uri)?);
+    let data = permissions_command::Data { conversation, user, action, target, role };
+    Ok(ok(http.run(context, Command::Permissions(data)).await?))
 }
 
 pub async fn pins(State(http): State<Http>, Named(path): Named, Asker(context): Asker) -> Answer {

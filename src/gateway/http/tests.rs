@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::domain::conversation::Settings;
-use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
 use crate::domain::{ConversationId, TenantId, Timestamp};
 use crate::gateway::fakes::{World, member_of_group};
 use crate::gateway::ports::{ApiKey, ConversationRow, UserRow};
@@ -138,6 +138,9 @@ async fn reads_have_resources() {
         topic: None,
         picture: None,
         history: History::All,
+        join: JoinRule::Closed,
+        frozen: false,
+        slow_mode_ms: 0,
         visible_after: 0,
         settings: Settings::default(),
         draft: None,

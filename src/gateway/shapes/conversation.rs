@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Message, Opener, rfc3339, rfc3339_option};
 use crate::crypto::Field;
 use crate::domain::conversation::Notify;
-use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::ports::{ConversationRow, OpenError, Sealed};
 
@@ -18,6 +18,9 @@ pub struct Conversation {
     topic: Option<String>,
     picture: Option<String>,
     history: History,
+    join: JoinRule,
+    frozen: bool,
+    slow_mode_ms: i64,
     members_count: i64,
     last_position: i64,
     last_seq: i64,
@@ -63,6 +66,9 @@ impl Opener<'_> {
             topic: self.shown(id, Field::Topic, row.topic)?,
             picture: self.shown(id, Field::Picture, row.picture)?,
             history: row.history,
+            join: row.join,
+            frozen: row.frozen,
+            slow_mode_ms: row.slow_mode_ms,
             members_count: row.members_count,
             last_position: row.last_position,
             last_seq: row.last_seq,

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::message::PresentMessage;
-use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339};
+use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339, rfc3339_option};
 use crate::codec::records::ConversationEvent;
 use crate::crypto::Field;
 use crate::domain::conversation::{
-    ConversationCreated, DeleteReason, Event, LeaveReason, MemberRole, MessageEdited, OfMessage, Reaction,
+    ConversationCreated, DeleteReason, Event, LeaveReason, MemberLeft, MemberRole, MessageEdited, OfMessage, Reaction,
     UpdateConversation,
 };
-use crate::domain::policy::{ConversationKind, History};
+use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::ports::{EventRow, MessageRow, OpenError, Place};
 
@@ -63,6 +63,17 @@ enum EventData {
         /// Who became owner by it.
         #[serde(skip_serializing_if = "Option::is_none")]
         promoted: Option<UserId>,
+        /// Who may not come back, members or not.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        banned: Vec<UserId>,
+        /// When that ends.
+        #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    Restricted {
+        users: Vec<UserId>,
+        #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     Role(MemberRole),
     /// Of a type that this program does not know: it takes its position all the same.
@@ -80,6 +91,12 @@ struct Updated {
     picture: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<JoinRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_mode_ms: Option<i64>,
 }
 
 impl Opener<'_> {
@@ -108,9 +125,13 @@ impl Opener<'_> {
             Some(Event::Updated(update)) => EventData::Updated(self.updated(place, update)?),
             Some(Event::Joined(joined)) => EventData::Joined { users: joined.users },
             Some(Event::Left(left)) => {
-                EventData::Left { users: left.users, reason: left.reason, promoted: left.promoted }
+                let MemberLeft { users, reason, promoted, banned, until } = left;
+                EventData::Left { users, reason, promoted, banned, until }
             }
             Some(Event::Role(role)) => EventData::Role(role),
+            Some(Event::Muted(of) | Event::Unmuted(of) | Event::Unbanned(of)) => {
+                EventData::Restricted { users: of.users, until: of.until }
+            }
             Some(Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_))
             | None => EventData::Unknown {},
         };
@@ -127,7 +148,7 @@ impl Opener<'_> {
     }
 
     fn updated(&self, place: Place, update: UpdateConversation) -> Result<Updated, OpenError> {
-        let UpdateConversation { name, topic, picture, history, cleared } = update;
+        let UpdateConversation { name, topic, picture, history, join, frozen, slow_mode_ms, cleared } = update;
         let field = |sealed: Option<Bytes>, field: Field| {
             let opened = sealed.map(|sealed| self.keyring.open_shown(place, field, &sealed)).transpose()?;
             let cleared = cleared.iter().any(|cleared| cleared == field.name());
@@ -138,6 +159,9 @@ impl Opener<'_> {
             topic: field(topic, Field::Topic)?,
             picture: field(picture, Field::Picture)?,
             history,
+            join,
+            frozen,
+            slow_mode_ms,
         })
     }
 }
@@ -151,7 +175,8 @@ impl EventRow {
             // With the role of each.
             Some(Event::Created(created)) => created.members.len().min(MEMBERS_SHOWN) * ID_BYTES * 2,
             Some(Event::Joined(joined)) => joined.users.len() * ID_BYTES,
-            Some(Event::Left(left)) => left.users.len() * ID_BYTES,
+            Some(Event::Left(left)) => (left.users.len() + left.banned.len()) * ID_BYTES,
+            Some(Event::Muted(of) | Event::Unmuted(of) | Event::Unbanned(of)) => of.users.len() * ID_BYTES,
             Some(Event::Deleted(deleted)) => deleted.messages.len() * ID_BYTES,
             Some(Event::Updated(update)) => {
                 [&update.name, &update.topic, &update.picture].into_iter().flatten().map(Bytes::len).sum()

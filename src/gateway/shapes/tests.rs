@@ -7,7 +7,7 @@ use crate::domain::conversation::{
     ConversationCreated, DeleteReason, Event, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
     MessageEdited, MessageSent, Notify, OfMessage, Reaction, RemovedMessage, Settings, UpdateConversation,
 };
-use crate::domain::policy::{ConversationKind, History, Role};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
 use crate::gateway::fakes::FakeKeys;
 use crate::gateway::ports::Sealed;
 use crate::gateway::ports::{ConversationRow, EditRow, EventRow, MessageRow, PresenceRow, ReactionRow};
@@ -114,7 +114,7 @@ fn events_have_the_data_of_the_protocol() {
     assert_eq!(value(members[0]), json!({"user": members[0].user, "role": "member"}));
     let joined = MemberJoined { users: vec![EVE], role: Role::Member, first_slot: 2, read_seq: 3 };
     assert_eq!(event("member.joined", Some(Event::Joined(joined))), Ok(json!({"users": [EVE]})));
-    let left = MemberLeft { users: vec![EVE], reason: LeaveReason::Removed, promoted: None };
+    let left = MemberLeft::new(vec![EVE], LeaveReason::Removed);
     let expected = json!({"users": [EVE], "reason": "removed"});
     assert_eq!(event("member.left", Some(Event::Left(left))), Ok(expected));
     let (seq, emoji, text) = (3, "👍".to_owned(), FakeKeys::sealed("hullo"));
@@ -152,6 +152,9 @@ fn a_conversation_counts_what_is_unread() {
         topic: Some(Sealed { bytes: FakeKeys::sealed("plans"), causation }),
         picture: None,
         history: History::All,
+        join: JoinRule::Closed,
+        frozen: false,
+        slow_mode_ms: 0,
         visible_after: 0,
         settings: Settings { pinned: true, archived_seq: Some(3), notify: Notify::Mentions, ..Settings::default() },
         draft: Some(Sealed { bytes: FakeKeys::sealed("Dear"), causation }),
@@ -168,7 +171,7 @@ fn a_conversation_counts_what_is_unread() {
     let opener = Opener::new(&keys, TenantId::default());
     let expected = json!({
         "conversation": CONVERSATION, "kind": "group", "name": "team", "topic": "plans", "picture": null,
-        "history": "all", "notify": "mentions", "draft": "Dear", "members_count": 2,
+        "history": "all", "join": "closed", "frozen": false, "slow_mode_ms": 0, "notify": "mentions", "draft": "Dear", "members_count": 2,
         "last_position": 7, "last_seq": 3, "last_message": message(), "read_seq": 1, "unread": 2,
         "mentions_unread": 1, "muted_until": null, "pinned": true, "archived": true, "role": "owner",
         "joined_at": "2026-11-18T11:06:40.007Z",

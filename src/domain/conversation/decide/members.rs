@@ -5,7 +5,7 @@ use crate::domain::conversation::MAX_MEMBERS;
 use crate::domain::conversation::command::Input;
 use crate::domain::conversation::event::{Event, LeaveReason, MemberJoined, MemberLeft, MemberRole};
 use crate::domain::conversation::state::Conversation;
-use crate::domain::policy::{Action, Role};
+use crate::domain::policy::{self, Action, Role, Standing};
 use crate::domain::{ErrorCode, Rejection, UserId};
 
 fn enter(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outcome {
@@ -20,13 +20,18 @@ fn enter(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outc
 
 pub fn add(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
     check_count(users.len())?;
-    conversation.allow(input.actor, Action::AddMembers)?;
+    let standing = Standing { banned_until: None, ..conversation.standing(input.actor, input.at) };
+    policy::allow(standing, Action::AddMembers)?;
     let new: Vec<_> = distinct(users).into_iter().filter(|user| !conversation.members.contains_key(user)).collect();
+    for user in &new {
+        let banned_until = conversation.bans.get(user).copied();
+        policy::allow(Standing { banned_until, ..standing }, Action::AddMembers)?;
+    }
     if new.is_empty() { already(conversation) } else { enter(conversation, input, new) }
 }
 
 pub fn join(conversation: &Conversation, input: &Input) -> Outcome {
-    conversation.allow(input.actor, Action::Join)?;
+    conversation.allow(input, Action::Join)?;
     if conversation.members.contains_key(&input.actor) {
         already(conversation)
     } else {
@@ -36,27 +41,28 @@ pub fn join(conversation: &Conversation, input: &Input) -> Outcome {
 
 pub fn remove(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
     check_count(users.len())?;
-    conversation.allow(input.actor, Action::RemoveMember(Role::Guest))?;
+    conversation.allow(input, Action::RemoveMember)?;
     if users.contains(&input.actor) {
         return Err(bad_request("use conversation.leave to end your own membership"));
     }
     let mut present = Vec::new();
     for user in distinct(users) {
         if let Some(member) = conversation.members.get(&user) {
-            conversation.allow(input.actor, Action::RemoveMember(member.role))?;
+            conversation.allow_to(input, Some(member.role), Action::RemoveMember)?;
             present.push(user);
         }
     }
     if present.is_empty() {
         return already(conversation);
     }
-    next(conversation, input, Event::Left(MemberLeft { users: present, reason: LeaveReason::Removed, promoted: None }))
+    next(conversation, input, Event::Left(MemberLeft::new(present, LeaveReason::Removed)))
 }
 
 pub fn leave(conversation: &Conversation, input: &Input) -> Outcome {
-    conversation.allow(input.actor, Action::Leave)?;
+    conversation.allow(input, Action::Leave)?;
     let promoted = heir(conversation, input.actor);
-    next(conversation, input, Event::Left(MemberLeft { users: vec![input.actor], reason: LeaveReason::Left, promoted }))
+    let left = MemberLeft::new(vec![input.actor], LeaveReason::Left);
+    next(conversation, input, Event::Left(MemberLeft { promoted, ..left }))
 }
 
 /// Who becomes owner when `leaver` is the last one: the highest role, then the longest member.
@@ -69,11 +75,12 @@ fn heir(conversation: &Conversation, leaver: UserId) -> Option<UserId> {
 }
 
 pub fn set_role(conversation: &Conversation, input: &Input, wanted: MemberRole) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     let Some(member) = conversation.members.get(&wanted.user) else {
         return Err(Rejection::new(ErrorCode::NotFound, "the user is not a member of this conversation"));
     };
-    conversation.allow(input.actor, Action::SetRole(member.role, wanted.role))?;
+    let standing = conversation.standing(input.actor, input.at).towards(Some(member.role));
+    policy::allow(Standing { wanted_role: Some(wanted.role), ..standing }, Action::SetRole)?;
     if member.role == wanted.role {
         return already(conversation);
     }

@@ -12,7 +12,7 @@ use crate::domain::conversation::{
     CLIENT_ID_MAX_AGE_MS, CLIENT_ID_MAX_AHEAD_MS, Decision, MAX_EDITS, MAX_PINS, MAX_REACTIONS,
 };
 use crate::domain::decision::Done;
-use crate::domain::policy::Action;
+use crate::domain::policy::{Action, Role};
 use crate::domain::{ErrorCode, Rejection, Timestamp};
 
 pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> Outcome {
@@ -25,7 +25,8 @@ pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> O
     if let Some(sent) = conversation.known.sent.get(&(input.actor, send.client_id)) {
         return Ok(Decision::Done(Done { position: sent.position, seq: sent.seq, at: sent.at, duplicate: true }));
     }
-    conversation.allow(input.actor, Action::Send)?;
+    conversation.allow(input, Action::Send)?;
+    check_slow_mode(conversation, input)?;
     if send.text.is_none() {
         return Err(bad_request("a message needs a text"));
     }
@@ -43,6 +44,19 @@ pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> O
     next(conversation, input, event)
 }
 
+/// That a member has waited long enough since its newest message. Not final: it may be sent later.
+fn check_slow_mode(conversation: &Conversation, input: &Input) -> Result<(), Rejection> {
+    let Some(member) = conversation.members.get(&input.actor) else { return Ok(()) };
+    let Some(last_sent_at) = member.last_sent_at.filter(|_| member.role > Role::Admin) else { return Ok(()) };
+    let wait_ms = last_sent_at.0 + conversation.slow_mode_ms - input.at.max(conversation.last_at).0;
+    if conversation.slow_mode_ms == 0 || wait_ms <= 0 {
+        return Ok(());
+    }
+    let message =
+        format!("this conversation is in slow mode; send again in {} s", wait_ms.unsigned_abs().div_ceil(1_000));
+    Err(Rejection { retry_after_ms: Some(wait_ms), ..Rejection::new(ErrorCode::RateLimited, message) })
+}
+
 /// A message that a command names. The shell has looked it up: one that is not known was removed.
 fn message(conversation: &Conversation, seq: i64) -> Result<&Message, Rejection> {
     let removed = || Rejection::new(ErrorCode::NotFound, "the message was removed");
@@ -50,11 +64,11 @@ fn message(conversation: &Conversation, seq: i64) -> Result<&Message, Rejection>
 }
 
 pub fn edit(conversation: &Conversation, input: &Input, edit: &EditMessage) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     check_seq(conversation, input, "seq", edit.seq)?;
     let message = message(conversation, edit.seq)?;
     let own = message.sender == input.actor;
-    conversation.allow(input.actor, if own { Action::EditOwn } else { Action::EditOthers })?;
+    conversation.allow(input, if own { Action::EditOwn } else { Action::EditOthers })?;
     let mentions = edit.mentions.clone().unwrap_or_else(|| message.mentions.clone());
     if message.fingerprint.as_ref() == Some(&edit.fingerprint) && message.mentions == mentions {
         return already(conversation);
@@ -67,12 +81,12 @@ pub fn edit(conversation: &Conversation, input: &Input, edit: &EditMessage) -> O
 }
 
 pub fn delete(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     check_seq(conversation, input, "seq", of.seq)?;
     let Some(message) = conversation.known.messages.get(&of.seq) else { return already(conversation) };
     let own = message.sender == input.actor;
-    let author = conversation.members.get(&message.sender).map(|member| member.role);
-    conversation.allow(input.actor, if own { Action::DeleteOwn } else { Action::DeleteOthers(author) })?;
+    let author = conversation.role(message.sender);
+    conversation.allow_to(input, author, if own { Action::DeleteOwn } else { Action::DeleteOthers })?;
     let reason = if own { DeleteReason::Author } else { DeleteReason::Moderator };
     let messages = vec![removed(of.seq, message, input.at)];
     next(conversation, input, Event::Deleted(MessageDeleted { messages, reason }))
@@ -91,7 +105,7 @@ fn removed(seq: i64, message: &Message, now: Timestamp) -> RemovedMessage {
 
 /// Whether the actor has reacted so already.
 fn has_reacted(conversation: &Conversation, input: &Input, reaction: &Reaction) -> Result<bool, Rejection> {
-    conversation.allow(input.actor, Action::React)?;
+    conversation.allow(input, Action::React)?;
     if !is_reaction(&reaction.emoji) {
         return Err(bad_request("emoji is one emoji, or the name of a custom one as :party_parrot:"));
     }
@@ -119,7 +133,7 @@ pub fn unreact(conversation: &Conversation, input: &Input, reaction: &Reaction) 
 }
 
 pub fn pin(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
-    conversation.allow(input.actor, Action::Pin)?;
+    conversation.allow(input, Action::Pin)?;
     check_seq(conversation, input, "seq", of.seq)?;
     message(conversation, of.seq)?;
     if conversation.pins.contains(&of.seq) {
@@ -132,7 +146,7 @@ pub fn pin(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome
 }
 
 pub fn unpin(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
-    conversation.allow(input.actor, Action::Pin)?;
+    conversation.allow(input, Action::Pin)?;
     check_seq(conversation, input, "seq", of.seq)?;
     if conversation.pins.contains(&of.seq) {
         next(conversation, input, Event::Unpinned(of))

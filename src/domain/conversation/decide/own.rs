@@ -7,7 +7,7 @@ use crate::domain::conversation::state::Conversation;
 use crate::domain::policy::Action;
 
 pub fn settings(conversation: &Conversation, input: &Input, change: &ChangeSettings) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     let before = conversation.members.get(&input.actor).ok_or_else(not_found)?.settings;
     let ChangeSettings { muted_until, unmuted, pinned, archived, notify } = *change;
     let after = Settings {
@@ -24,12 +24,12 @@ pub fn settings(conversation: &Conversation, input: &Input, change: &ChangeSetti
 }
 
 pub fn hide(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     check_seq(conversation, input, "seq", of.seq)?;
     beside(conversation, input, Event::Hidden(of))
 }
 
 pub fn draft(conversation: &Conversation, input: &Input, draft: &Draft) -> Outcome {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     beside(conversation, input, Event::Draft(draft.clone()))
 }

@@ -8,7 +8,7 @@ use crate::domain::conversation::state::{Conversation, Member};
 use crate::domain::policy::Action;
 
 fn member(conversation: &Conversation, input: &Input, seq: i64) -> Result<Member, Rejection> {
-    conversation.allow(input.actor, Action::View)?;
+    conversation.allow(input, Action::View)?;
     check_seq(conversation, input, "seq", seq)?;
     conversation.members.get(&input.actor).copied().ok_or_else(not_found)
 }

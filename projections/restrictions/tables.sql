@@ -1,0 +1,22 @@
+-- A row stays when it is lifted: its guard tells that it was.
+CREATE TABLE bans (
+    conversation    TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    -- NULL: lifted.
+    until           BIGINT,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (conversation, user_id)
+);
+
+CREATE TABLE mutes (
+    conversation    TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    -- NULL: lifted.
+    until           BIGINT,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (conversation, user_id)
+);

@@ -1,0 +1,59 @@
+//! `permissions`: whether somebody may do something, and if not, why.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Reply, may_view};
+use crate::domain::policy::{self, Action, Role, Standing};
+use crate::domain::{ConversationId, ErrorCode, UserId};
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+
+/// What is asked.
+#[derive(Deserialize)]
+pub struct Data {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Of whom; none: of oneself.
+    pub user: Option<UserId>,
+    /// To do what.
+    pub action: Action,
+    /// To whom, or to whose message.
+    pub target: Option<UserId>,
+    /// The role that it would get.
+    pub role: Option<Role>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    allowed: bool,
+    code: Option<ErrorCode>,
+    reason: Option<String>,
+}
+
+/// Asks the views; the command itself is decided by what is then.
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let asker = may_view(edge, context, data.conversation).await?.standing;
+    let user = data.user.unwrap_or(context.user);
+    let manages = asker.role.is_some_and(|role| role <= Role::Admin);
+    if user != context.user && !manages {
+        return Err(Failure::new(ErrorCode::Forbidden, "only owners and admins ask what others may do"));
+    }
+    let standing = async |user: UserId| -> Result<Standing, Failure> {
+        let membership = edge.ports.reads.membership(context.tenant, data.conversation, user).await?;
+        Ok(membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?.standing)
+    };
+    let mut asked = if user == context.user { asker } else { standing(user).await? };
+    if let Some(target) = data.target {
+        let target = standing(target).await?;
+        asked.target = target.role;
+        if data.action == Action::AddMembers {
+            asked.banned_until = target.banned_until;
+        }
+    }
+    asked.wanted_role = data.role;
+    let answer = match policy::allow(asked, data.action) {
+        Ok(()) => Answer { allowed: true, code: None, reason: None },
+        Err(refused) => Answer { allowed: false, code: Some(refused.code), reason: Some(refused.message) },
+    };
+    Ok(json(&answer))
+}
