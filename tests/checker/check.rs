@@ -178,7 +178,10 @@ impl<'a> Log<'a> {
                             membership.last.get_or_insert(event.position);
                         }
                     }
-                    _ => of_user.push(Membership { first: event.position, last: None, seq: last_seq }),
+                    "conversation.created" | "member.joined" => {
+                        of_user.push(Membership { first: event.position, last: None, seq: last_seq })
+                    }
+                    _ => {}
                 }
             }
         }

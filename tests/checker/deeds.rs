@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
+use tidings::domain::Timestamp;
 use uuid::Uuid;
 
 use crate::history::What;
@@ -37,7 +38,8 @@ impl Chooser<'_> {
             55..60 => self.mark(),
             60..64 => self.edit(),
             64..67 => self.delete(),
-            67..70 => self.change(),
+            67..69 => self.change(),
+            69..70 => self.restrict(),
             70..76 => self.own(),
             76..79 => self.join(),
             79..82 => self.of_place("conversation.leave", |conversation| What::Leave { conversation }),
@@ -179,6 +181,24 @@ impl Chooser<'_> {
         } else {
             ("member.role", json!({ "conversation": conversation, "user": user, "role": role }))
         };
+        deed
+    }
+
+    /// For a moment only, or there would soon be nobody left.
+    fn restrict(&mut self) -> Deed {
+        let until = Timestamp::now().plus(self.rng.random_range(500..4_000)).to_string();
+        let (kind, event) = *[
+            ("member.ban", "member.left"),
+            ("member.unban", "member.unbanned"),
+            ("member.mute", "member.muted"),
+            ("member.unmute", "member.unmuted"),
+        ]
+        .choose(self.rng)
+        .expect("some");
+        let mut deed = self.members(kind, |conversation, _| What::Change { conversation, kind: "" });
+        let What::Change { kind: made, .. } = &mut deed.what else { return deed };
+        *made = event;
+        deed.data["until"] = json!(until);
         deed
     }
 

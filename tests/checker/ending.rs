@@ -30,7 +30,8 @@ const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, 
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 const STREAMS: [&str; 5] =
     [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::MEMBER_STATE, topics::USER_EVENTS, topics::USER_KEYS];
-const PROJECTIONS: [&str; 8] = ["groups", "inbox", "messages", "pins", "reactions", "timeline", "users", "last_seen"];
+const PROJECTIONS: [&str; 9] =
+    ["groups", "inbox", "messages", "pins", "reactions", "restrictions", "timeline", "users", "last_seen"];
 
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
@@ -258,6 +259,7 @@ fn sealed_event(record: &ConversationEvent) -> Event {
         Some(domain::Event::Created(created)) => created.members.iter().map(|member| member.user).collect(),
         Some(domain::Event::Joined(joined)) => joined.users,
         Some(domain::Event::Left(left)) => left.users,
+        Some(domain::Event::Muted(of) | domain::Event::Unmuted(of) | domain::Event::Unbanned(of)) => of.users,
         _ => Vec::new(),
     };
     event.users = users.iter().map(ToString::to_string).collect();

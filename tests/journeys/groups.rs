@@ -186,6 +186,11 @@ async fn roles_decide_who_manages_members() {
         )
         .await;
     e.ok("conversation.join", json!({"conversation": channel["conversation"]})).await;
-    e.say(channel["conversation"].as_str().expect("an id"), "thanks").await;
-    b.message("thanks").await;
+    // Its owner writes, everybody reads.
+    let channel = channel["conversation"].as_str().expect("an id");
+    b.say(channel, "welcome").await;
+    e.message("welcome").await;
+    let thanks = crate::support::message(channel, "thanks", uuid::Uuid::now_v7());
+    assert_eq!(e.code("message.send", thanks).await, "forbidden");
+    e.ok("reaction.add", json!({"conversation": channel, "seq": 1, "emoji": "🙏"})).await;
 }

@@ -11,3 +11,4 @@ mod duplicates;
 mod groups;
 mod http;
 mod messages;
+mod moderation;
