@@ -16,6 +16,7 @@ use tidings::codec::Codec;
 use tidings::codec::records::{JournalRecord, Presence, PresenceStatus};
 use tidings::dev::{Parts, PartsOptions};
 use tidings::domain::conversation::{Conversation, Lookup, Message};
+use tidings::domain::user::User;
 use tidings::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use tidings::log::{Fetched, topics};
 use tidings::projector::item::Item;
@@ -154,10 +155,20 @@ fn lookups(state: &Conversation, users: &[UserId]) -> Vec<(ConversationId, Looku
 async fn check_users(store: &Store, steps: &[Step], sizes: &[usize]) -> Result<(), TestCaseError> {
     let mut history = History::new();
     history.go(steps);
-    for partition in &history.profiles {
+    for (number, partition) in (0..).zip(&history.profiles) {
         let source = topics::USER_JOURNAL;
         let all = items(&partition.records);
         let one_by_one = tables_after(store, source, &cut(&all, &[1])).await;
+        let of_partition =
+            |user: &UserId| tidings::log::partition_of(user.to_string().as_bytes(), PARTITIONS) == number;
+        let users: Vec<_> = history.user_ids().iter().copied().filter(of_partition).collect();
+        let loaded = store.load_users(number, &users).await.expect("loads").users;
+        // Postgres has no NUL in a text.
+        let storable = |user: &User| user.profile.name.as_ref().is_none_or(|name| !name.contains('\0'));
+        let known = history.people.iter().filter(|(user, state)| of_partition(user) && storable(state));
+        for (user, known) in known {
+            prop_assert_eq!(loaded.get(user), Some(known));
+        }
         prop_assert_eq!(&tables_after(store, source, &cut(&all, sizes)).await, &one_by_one, "cut otherwise");
         let pieces = cut(&all, sizes);
         let back: Vec<_> = pieces.iter().chain(pieces.iter().rev()).copied().collect();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidings::codec::records::*;
 use tidings::codec::{Codec, DecodeError, Record, SCHEMAS};
 use tidings::domain::conversation::{
-    ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, OfMessage, Reaction, Restriction,
+    Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, OfMessage, Reaction, Restriction,
     SendMessage, UpdateConversation, Users,
 };
 use tidings::domain::conversation::{
@@ -16,7 +16,7 @@ use tidings::domain::conversation::{
     MessageEdited, MessageSent, Notify, RemovedMessage, Settings,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
-use tidings::domain::user::Profile;
+use tidings::domain::user::{OfUser, Profile};
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
@@ -117,10 +117,12 @@ fn every_struct_is_its_schema() {
         notify: Some(Notify::Mentions),
     });
     command.draft = Some(Draft { text: Some(bytes()) });
+    command.block = Some(Block { blocked: true });
     command.restriction = Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
+    user_command.other = Some(OfUser { user: id(4) });
     let message = MessageSent {
         seq: 1,
         client_id: Uuid::now_v7(),
@@ -259,6 +261,7 @@ fn every_struct_is_its_schema() {
             }),
             hidden: Some(OfMessage { seq: 3 }),
             draft: Some(Draft { text: Some(bytes()) }),
+            block: Some(Block { blocked: true }),
         }),
         holds(UserEvent {
             event_id: id(1),
@@ -275,6 +278,7 @@ fn every_struct_is_its_schema() {
             index: 2,
             user_registered: Some(profile()),
             user_updated: Some(profile()),
+            user_blocked: Some(OfUser { user: id(4) }),
         }),
         holds(UserKey {
             tenant: id(1),

@@ -27,6 +27,8 @@ CREATE TABLE pointers (
     pinned          BOOLEAN NOT NULL DEFAULT FALSE,
     archived_seq    BIGINT,
     notify          TEXT NOT NULL DEFAULT 'all',
+    -- Whether one writes with the other of a direct conversation no more.
+    blocks          BOOLEAN NOT NULL DEFAULT FALSE,
     -- What one has begun to write. Sealed; opens with the command that brought it.
     draft           BYTEA,
     draft_causation TEXT,

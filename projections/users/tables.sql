@@ -10,3 +10,14 @@ CREATE TABLE users (
     partition       INT NOT NULL,
     index           BIGINT NOT NULL
 );
+
+-- With whom a user does not want to write. A row stays when it is taken back: its guard tells that it was.
+CREATE TABLE blocks (
+    user_id         TEXT NOT NULL,
+    blocked         TEXT NOT NULL,
+    present         BOOLEAN NOT NULL,
+    epoch           INT NOT NULL,
+    partition       INT NOT NULL,
+    index           BIGINT NOT NULL,
+    PRIMARY KEY (user_id, blocked)
+);

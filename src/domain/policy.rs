@@ -98,6 +98,15 @@ crate::string_enum! {
     }
 }
 
+/// Why two do not write with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Oneself has blocked the other.
+    ByOneself,
+    /// The other has.
+    ByOther,
+}
+
 /// All that decides whether somebody may do something in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -113,6 +122,8 @@ pub struct Standing {
     pub muted_until: Option<Timestamp>,
     /// Until when one may not come back.
     pub banned_until: Option<Timestamp>,
+    /// Whether the two of a direct conversation write with each other.
+    pub blocked: Option<Blocked>,
     /// Now.
     pub at: Timestamp,
     /// The role of who it is done to, or who sent the message; none: no member.
@@ -131,6 +142,7 @@ impl Standing {
             frozen: false,
             muted_until: None,
             banned_until: None,
+            blocked: None,
             at: Timestamp(0),
             target: None,
             wanted_role: None,
@@ -213,6 +225,13 @@ fn may_join(standing: Standing) -> Result<(), Rejection> {
 }
 
 fn may_write(standing: Standing, manages: bool, action: Action) -> Result<(), Rejection> {
+    match standing.blocked {
+        Some(Blocked::ByOneself) => {
+            return Err(Rejection::new(ErrorCode::Blocked, "you have blocked this user; unblock it first"));
+        }
+        Some(Blocked::ByOther) => return Err(Rejection::new(ErrorCode::Blocked, "this user does not write with you")),
+        None => {}
+    }
     if let Some(until) = standing.muted_until.filter(|until| *until > standing.at) {
         return forbidden(format!("you may only read here{}", ending(until)));
     }

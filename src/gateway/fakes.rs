@@ -120,6 +120,14 @@ impl Reads for FakeReads {
         Ok(rows.into_iter().filter(|row| after.is_none_or(|after| row.0 > after)).take(limit as usize).collect())
     }
 
+    async fn blocked(&self, _: UserId, _: &[UserId]) -> Result<Vec<UserId>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn blocks(&self, _: UserId, _: Option<UserId>, _: u32) -> Result<Vec<UserId>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn user(&self, _: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {
         Ok(self.users.get(&user).map(|row| row.clone()))
     }

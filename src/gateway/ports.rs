@@ -259,6 +259,10 @@ pub trait Reads: Send + Sync {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<(UserId, Role)>, ReadError>;
+    /// Of `users`, those who have blocked `user`, or whom it has blocked.
+    async fn blocked(&self, user: UserId, users: &[UserId]) -> Result<Vec<UserId>, ReadError>;
+    /// The first `limit` users with an id after `after` whom `user` has blocked, in order of their ids.
+    async fn blocks(&self, user: UserId, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, ReadError>;
     /// A user's profile.
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError>;
     /// How far the views are: the next journal offset of each partition.

@@ -205,7 +205,9 @@ impl Item {
             partition: state.partition,
             index: state.index,
             text: state.draft.and_then(|draft| draft.text),
-            body: settings.or_else(|| state.hidden.map(|of| json!(of))),
+            body: settings
+                .or_else(|| state.hidden.map(|of| json!(of)))
+                .or_else(|| state.block.map(|block| json!(block))),
             ..Self::default()
         }
     }
@@ -244,6 +246,7 @@ impl Item {
             index: event.index,
             external_id,
             user_name,
+            body: event.user_blocked.map(|of| json!(of)),
             ..Self::default()
         }
     }

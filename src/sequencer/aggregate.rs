@@ -142,6 +142,8 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
 
     /// Who hears of events as a rule: the present members.
     fn roster(state: &Self::State) -> Vec<UserId>;
+    /// Whether the others hear what `actor` signals.
+    fn may_signal(state: &Self::State, actor: UserId, at: Timestamp) -> bool;
     /// What an event does to the roster.
     fn roster_change(event: &Self::Event) -> RosterChange;
     /// Who of the roster hears of this one.

@@ -5,8 +5,9 @@ use crate::codec::records::{
     ConversationCommand, ConversationEvent, JournalRecord, MemberState, Receipt, StreamRecord,
 };
 use crate::codec::{Codec, DecodeError, EncodeError};
-use crate::domain::conversation::{self, Conversation, Event, Input, Known, Lookup, OfMessage, Read};
+use crate::domain::conversation::{self, Command as Asked, Conversation, Event, Input, Known, Lookup, OfMessage, Read};
 use crate::domain::decision::{Decision, Recorded};
+use crate::domain::policy::{self, Action};
 use crate::domain::time::MINUTE_MS;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::log::{Fetched, topics};
@@ -80,7 +81,7 @@ impl Aggregate for Conversations {
                 key: format!("{conversation}/{}", recorded.actor),
                 value: Some(codec.encode(&receipt(stamp, recorded, *read))?),
             },
-            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => StreamRecord {
+            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) => StreamRecord {
                 stream: topics::MEMBER_STATE.to_owned(),
                 key: format!("{conversation}/{}/{}", recorded.actor, kind_of_state(&recorded.event)),
                 value: Some(codec.encode(&member_state(stamp, recorded))?),
@@ -122,6 +123,10 @@ impl Aggregate for Conversations {
         state.members.keys().copied().collect()
     }
 
+    fn may_signal(state: &Conversation, actor: UserId, at: Timestamp) -> bool {
+        policy::allow(state.standing(actor, at), Action::Send).is_ok()
+    }
+
     fn roster_change(event: &Event) -> RosterChange {
         let none = RosterChange::default();
         match event {
@@ -137,7 +142,7 @@ impl Aggregate for Conversations {
     fn hears(event: &Event) -> Hears {
         match event {
             Event::Read(_) | Event::Delivered(_) => Hears::Few,
-            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => Hears::Actor,
+            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) => Hears::Actor,
             _ => Hears::Everyone,
         }
     }
@@ -149,6 +154,8 @@ impl Aggregate for Conversations {
     fn lookup(state: Option<&Conversation>, input: &Input) -> Option<Lookup> {
         let recent_since = input.at.plus(-RECENT_SENDS_MS);
         match state {
+            // Who is no member is refused whatever the message is; only a retry of a send hears what it heard before.
+            Some(state) if state.role(input.actor).is_none() && !matches!(input.command, Asked::Send(_)) => None,
             Some(state) => state.known.lookup(input, recent_since),
             None => Known::default().lookup(input, recent_since),
         }
@@ -168,6 +175,7 @@ fn kind_of_state(event: &Event) -> String {
     match event {
         Event::Hidden(OfMessage { seq }) => format!("hidden/{seq}"),
         Event::Draft(_) => "draft".to_owned(),
+        Event::Block(_) => "block".to_owned(),
         _ => "settings".to_owned(),
     }
 }
@@ -209,6 +217,7 @@ fn member_state(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>) -> Me
         Event::Settings(settings) => state.settings = Some(*settings),
         Event::Hidden(of) => state.hidden = Some(*of),
         Event::Draft(draft) => state.draft = Some(draft.clone()),
+        Event::Block(block) => state.block = Some(*block),
         _ => {}
     }
     state

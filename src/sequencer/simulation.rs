@@ -85,6 +85,9 @@ impl Aggregate for Counter {
     fn roster(_: &i64) -> Vec<UserId> {
         Vec::new()
     }
+    fn may_signal(_: &i64, _: UserId, _: Timestamp) -> bool {
+        false
+    }
     fn roster_change(_: &i64) -> RosterChange {
         RosterChange::default()
     }

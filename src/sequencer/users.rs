@@ -92,6 +92,7 @@ impl Aggregate for Users {
             index: stamp.index,
             user_registered: None,
             user_updated: None,
+            user_blocked: None,
         };
         let mut key = None;
         match &recorded.event {
@@ -100,6 +101,7 @@ impl Aggregate for Users {
                 key = Some(fresh);
             }
             Event::Updated(profile) => event.user_updated = Some(profile.clone()),
+            Event::Blocked(of) | Event::Unblocked(of) => event.user_blocked = Some(*of),
             Event::Rewrapped(_) => {}
         }
         let value = Some(codec.encode(&event)?);
@@ -130,6 +132,10 @@ impl Aggregate for Users {
 
     fn roster(_: &User) -> Vec<UserId> {
         Vec::new()
+    }
+
+    fn may_signal(_: &User, _: UserId, _: Timestamp) -> bool {
+        false
     }
 
     fn roster_change(_: &Event) -> RosterChange {
@@ -190,6 +196,11 @@ fn key_record(
 fn event_of(event: Option<UserEvent>, key: Option<UserKey>) -> Option<Event> {
     let key = key.map(|key| WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped });
     let Some(event) = event else { return key.map(Event::Rewrapped) };
+    match (event.r#type.as_str(), event.user_blocked) {
+        ("user.blocked", Some(of)) => return Some(Event::Blocked(of)),
+        ("user.unblocked", Some(of)) => return Some(Event::Unblocked(of)),
+        _ => {}
+    }
     match (event.user_registered, event.user_updated, key) {
         (Some(profile), _, Some(key)) => Some(Event::Registered { profile, key }),
         (None, Some(profile), _) => Some(Event::Updated(profile)),

@@ -90,17 +90,22 @@ impl Store {
         let mut snapshot = self.snapshot().await?;
         let head = head(&mut snapshot, topics::USER_JOURNAL, partition).await?;
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let rows: Vec<(String, String, String, Option<String>, i64, i64)> = sqlx::query_as(
-            "SELECT user_id, tenant, external_id, name, position, updated_at FROM users WHERE user_id = ANY($1)",
+        let rows: Vec<UserColumns> = sqlx::query_as(
+            "SELECT user_id, tenant, external_id, name, position, updated_at,
+                    ARRAY(SELECT blocked FROM blocks b WHERE b.user_id = users.user_id AND b.present) AS blocked
+             FROM users WHERE user_id = ANY($1)",
         )
         .bind(&names)
         .fetch_all(&mut *snapshot)
         .await?;
         snapshot.commit().await?;
         let mut users = HashMap::with_capacity(rows.len());
-        for (id, tenant, external_id, name, last_position, at) in rows {
+        for (id, tenant, external_id, name, last_position, at, blocked) in rows {
             let tenant = tenant.parse().map_err(damaged("users.tenant"))?;
-            let user = User { tenant, profile: Profile { external_id, name }, last_position, last_at: Timestamp(at) };
+            let blocked = blocked.iter().map(|user| user.parse()).collect::<Result<_, _>>();
+            let blocked = blocked.map_err(damaged("blocks.blocked"))?;
+            let (profile, last_at) = (Profile { external_id, name }, Timestamp(at));
+            let user = User { tenant, profile, blocked, last_position, last_at };
             users.insert(id.parse().map_err(damaged("users.user_id"))?, user);
         }
         Ok(LoadedUsers { head, users })
@@ -125,6 +130,8 @@ async fn head(snapshot: &mut Transaction<'_, Postgres>, source: &str, partition:
     .await?;
     row.map_or_else(|| Ok(Head::default()), |row| row.head())
 }
+
+type UserColumns = (String, String, String, Option<String>, i64, i64, Vec<String>);
 
 #[derive(sqlx::FromRow)]
 struct ConversationColumns {
@@ -202,6 +209,7 @@ struct MemberColumns {
     joined_seq: i64,
     read_seq: i64,
     delivered_seq: i64,
+    blocks: bool,
     last_sent_at: Option<i64>,
     muted_until: Option<i64>,
     pinned: bool,
@@ -215,8 +223,8 @@ async fn load_members(
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
     let rows: Vec<MemberColumns> = sqlx::query_as(
-        "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.last_sent_at, p.muted_until, p.pinned,
-                p.archived_seq, p.notify
+        "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.blocks, p.last_sent_at,
+                p.muted_until, p.pinned, p.archived_seq, p.notify
          FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.left_position IS NULL",
     )
     .bind(names)
@@ -237,6 +245,7 @@ async fn load_members(
             joined_seq: row.joined_seq,
             read_seq: row.read_seq,
             delivered_seq: row.delivered_seq,
+            blocks: row.blocks,
             last_sent_at: row.last_sent_at.map(Timestamp),
             settings,
         };

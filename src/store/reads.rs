@@ -66,7 +66,11 @@ impl Store {
         user: UserId,
     ) -> Result<Option<MembershipRow>, StoreError> {
         let row: Option<RawMembership> = sqlx::query_as(
-            "SELECT c.kind, m.role, c.join_rule, c.frozen, mute.until AS muted_until, ban.until AS banned_until, h.last_seq, h.last_position, c.history, COALESCE(m.joined_seq, 0) AS joined_seq,
+            "SELECT c.kind, m.role, c.join_rule, c.frozen, mute.until AS muted_until, ban.until AS banned_until,
+                    c.kind = 'direct' AND EXISTS (SELECT FROM pointers p WHERE p.conversation = c.conversation AND p.blocks
+                                                  AND p.user_id = $3) AS blocks,
+                    c.kind = 'direct' AND EXISTS (SELECT FROM pointers p WHERE p.conversation = c.conversation AND p.blocks
+                                                  AND p.user_id <> $3) AS is_blocked, h.last_seq, h.last_position, c.history, COALESCE(m.joined_seq, 0) AS joined_seq,
                     COALESCE(m.joined_position - 1, 0) AS joined_position
              FROM conversations c JOIN heads h USING (conversation)
              LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.left_position IS NULL
@@ -287,6 +291,40 @@ impl Store {
             Ok((user, role.parse().map_err(|_| StoreError::Damaged("members.role"))?))
         };
         rows.into_iter().map(parse).collect()
+    }
+
+    /// Of `users`, those who have blocked `user`, or whom it has blocked.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn blocked(&self, user: UserId, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT user_id FROM blocks WHERE user_id = ANY($2) AND blocked = $1 AND present
+             UNION
+             SELECT blocked FROM blocks WHERE user_id = $1 AND blocked = ANY($2) AND present",
+        )
+        .bind(user.to_string())
+        .bind(names)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|user| user.parse().map_err(|_| StoreError::Damaged("blocks.blocked"))).collect()
+    }
+
+    /// Whom `user` has blocked, after `after`, in order of their ids.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn blocks(&self, user: UserId, after: Option<UserId>, limit: i64) -> Result<Vec<UserId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT blocked FROM blocks WHERE user_id = $1 AND present AND blocked > $2 ORDER BY blocked LIMIT $3",
+        )
+        .bind(user.to_string())
+        .bind(after.map(|user| user.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|user| user.parse().map_err(|_| StoreError::Damaged("blocks.blocked"))).collect()
     }
 
     /// A user's name; none if there is no such user in the tenant.

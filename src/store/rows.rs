@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::reads::StoreError;
 use crate::domain::conversation::Settings;
-use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
+use crate::domain::policy::{Blocked, ConversationKind, History, JoinRule, Role};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
 /// How somebody stands to a conversation.
@@ -23,6 +23,7 @@ pub struct MembershipRow {
     pub frozen: bool,
     pub muted_until: Option<Timestamp>,
     pub banned_until: Option<Timestamp>,
+    pub blocked: Option<Blocked>,
     /// The newest message.
     pub last_seq: i64,
     /// The newest event.
@@ -42,6 +43,8 @@ pub(super) struct RawMembership {
     frozen: bool,
     muted_until: Option<i64>,
     banned_until: Option<i64>,
+    blocks: bool,
+    is_blocked: bool,
     last_seq: i64,
     last_position: i64,
     history: String,
@@ -62,6 +65,7 @@ impl TryFrom<RawMembership> for MembershipRow {
             frozen: raw.frozen,
             muted_until: raw.muted_until.map(Timestamp),
             banned_until: raw.banned_until.map(Timestamp),
+            blocked: raw.blocks.then_some(Blocked::ByOneself).or(raw.is_blocked.then_some(Blocked::ByOther)),
             last_seq: raw.last_seq,
             last_position: raw.last_position,
             history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,

@@ -46,7 +46,8 @@ impl Chooser<'_> {
             82..86 => self.members("member.add", |conversation, users| What::Add { conversation, users }),
             86..89 => self.members("member.remove", |conversation, users| What::Remove { conversation, users }),
             89..90 => self.create(),
-            90..93 => self.typing(),
+            90..92 => self.typing(),
+            92..93 => self.block(),
             93..95 => passing("inbox", json!({ "limit": 20 })),
             95..97 => self.history(),
             _ => self.watch(),
@@ -244,6 +245,12 @@ impl Chooser<'_> {
     fn typing(&mut self) -> Deed {
         let Some(conversation) = self.place() else { return passing("ping", json!({})) };
         passing("typing", json!({ "conversation": conversation, "active": self.rng.random::<bool>() }))
+    }
+
+    /// More often taken back than not, or nobody would write with anybody.
+    fn block(&mut self) -> Deed {
+        let kind = *["block", "unblock", "unblock"].choose(self.rng).expect("some");
+        passing(kind, json!({ "user": self.others(1)[0] }))
     }
 
     fn history(&mut self) -> Deed {

@@ -1,10 +1,12 @@
 //! The rules of who may come, and who may write: bans, mutes, freezes, slow mode.
 
-use tidings::domain::conversation::{Command, Decision, Event, LeaveReason, Restriction, UpdateConversation, Users};
+use tidings::domain::conversation::{
+    Block, Command, Decision, Event, LeaveReason, MarkRead, Restriction, UpdateConversation, Users,
+};
 use tidings::domain::policy::{ConversationKind, JoinRule, Role};
-use tidings::domain::{ErrorCode, Timestamp};
+use tidings::domain::{ConversationId, ErrorCode, Timestamp};
 
-use crate::given::{Given, NOW, edit, reaction, send, set_role, user};
+use crate::given::{Given, NOW, create, edit, reaction, send, set_role, user};
 
 /// User 0 owns it, 1 is an admin, 2 and 3 are members.
 fn of(kind: ConversationKind) -> Given {
@@ -96,6 +98,32 @@ fn what_is_frozen_is_written_to_by_owners_and_admins_only() {
     assert_eq!((given.code(0, send(3)), given.code(1, send(4))), (None, None));
     assert_eq!(given.code(1, rule(|update| update.frozen = Some(false))), None);
     assert_eq!(given.code(3, send(5)), None);
+}
+
+#[test]
+fn who_has_blocked_the_other_and_who_is_blocked_do_not_write() {
+    let mut given = Given::nothing();
+    given.id = ConversationId::direct(user(0), user(1));
+    given.when(0, create(ConversationKind::Direct, vec![user(1)]));
+    given.when(0, send(1));
+    let block = |blocked| Command::Block(Block { blocked });
+    assert_eq!(given.code(0, block(true)), None);
+    assert!(matches!(given.when(0, block(true)), Decision::Done(done) if done.duplicate));
+    for n in [0, 1] {
+        for command in [send(10 + n), Command::React(reaction(1, true))] {
+            assert_eq!(given.code(n, command), Some(ErrorCode::Blocked), "user {n}");
+        }
+    }
+    assert!(matches!(given.when(0, send(1)), Decision::Done(done) if done.duplicate), "a retry hears the same");
+    assert_eq!(given.code(1, Command::Read(MarkRead { seq: 1 })), None);
+    assert_eq!(given.code(1, block(true)), None, "both may");
+    assert_eq!(given.code(0, block(false)), None);
+    assert_eq!(given.code(0, send(2)), Some(ErrorCode::Blocked), "the other still does");
+    assert_eq!(given.code(1, block(false)), None);
+    assert_eq!((given.code(0, send(3)), given.code(1, send(4))), (None, None));
+    assert_eq!(given.code(2, block(true)), Some(ErrorCode::NotAMember));
+    let mut group = of(ConversationKind::Group);
+    assert_eq!(group.code(1, block(true)), Some(ErrorCode::BadRequest));
 }
 
 #[test]

@@ -101,6 +101,13 @@ fn value(draw: &mut Draw<'_>, field: &str, depth: usize) -> Value {
                 return (0..count).map(|n: u16| json!(UserId::from_bytes([n.to_le_bytes()[0]; 16]))).collect();
             }
             "kind" => return json!(draw.one_of(&["direct", "group", "channel"])),
+            "emoji" => return json!(draw.one_of(&["👍", ":party_parrot:", "x", "👍👍"])),
+            "scope" => return json!(draw.one_of(&["everyone", "me"])),
+            "role" => return json!(draw.one_of(&["owner", "admin", "member", "guest"])),
+            "action" => return json!(draw.one_of(&["send", "join", "set_role", "ban"])),
+            "muted_until" | "until" => {
+                return json!(draw.one_of(&["2999-01-01T00:00:00.000Z", "1970-01-01T00:00:00Z"]));
+            }
             "status" => return json!(draw.one_of(&["online", "away", "invisible", "offline"])),
             "text" | "name" => return json!("x".repeat(draw.one_of(&[0, 1, 256, 257, 20_000, 20_001]))),
             _ => {}

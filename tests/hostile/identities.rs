@@ -1,6 +1,7 @@
 //! Ids of others: whoever is of another tenant hears what is said of an id that does not exist, word for word; whoever is no member
 //! hears only that.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidings::gateway::commands::Command;
 use uuid::Uuid;
@@ -16,16 +17,25 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
     let of_members = json!({ "conversation": conversation, "users": [user] });
     Some(match kind {
         "message.send" => message(conversation, "hello?", Uuid::now_v7()),
-        "read" => json!({ "conversation": conversation, "seq": 1 }),
+        "message.edit" => json!({ "conversation": conversation, "seq": 1, "text": "mine" }),
+        "message.delete" => json!({ "conversation": conversation, "seq": 1, "scope": "everyone" }),
+        "reaction.add" | "reaction.remove" => json!({ "conversation": conversation, "seq": 1, "emoji": "👍" }),
+        "read" | "delivered" | "message.pin" | "message.unpin" => json!({ "conversation": conversation, "seq": 1 }),
+        "conversation.update" => json!({ "conversation": conversation, "name": "mine" }),
+        "conversation.settings" => json!({ "conversation": conversation, "pinned": true }),
+        "draft.set" => json!({ "conversation": conversation, "text": "mine" }),
+        "member.role" => json!({ "conversation": conversation, "user": user, "role": "owner" }),
+        "permissions" => json!({ "conversation": conversation, "user": user, "action": "send", "target": user }),
+        "block" | "unblock" => json!({ "user": user }),
         "typing" => json!({ "conversation": conversation, "active": true }),
-        "conversation.join" | "conversation.leave" => json!({ "conversation": conversation }),
-        "member.add" | "member.remove" => of_members,
+        "conversation.join" | "conversation.leave" | "pins" => json!({ "conversation": conversation }),
+        "member.add" | "member.remove" | "member.ban" | "member.unban" | "member.mute" | "member.unmute" => of_members,
         "conversation.create" => json!({ "kind": "direct", "members": [user], "client_id": Uuid::now_v7() }),
         "presence.watch" | "presence.unwatch" => json!({ "users": [user] }),
         "history" => json!({ "conversation": conversation }),
         "events" => json!({ "conversation": conversation, "after_position": 0 }),
         // No id of others in them.
-        "ping" | "auth.refresh" | "presence.set" | "inbox" => return None,
+        "ping" | "auth.refresh" | "presence.set" | "inbox" | "blocks" => return None,
         other => panic!("{other} may name something of others: say here what"),
     })
 }
@@ -35,6 +45,8 @@ const PATHS: &[&str] = &[
     "/v1/conversations/{conversation}/messages",
     "/v1/conversations/{conversation}/events?after_position=0",
     "/v1/conversations/{conversation}/members",
+    "/v1/conversations/{conversation}/pins",
+    "/v1/conversations/{conversation}/permissions?action=send&user={user}",
     "/v1/users/{user}",
 ];
 
@@ -72,14 +84,16 @@ async fn of_others_nobody_learns_more_than_of_nobody() {
     for conversation in [&direct, &group, &channel] {
         a.say(conversation, SECRET).await;
     }
-    let of_nothing = answers(stack, &mallory, NOTHING, NOBODY).await;
-    for conversation in [&direct, &group, &channel] {
-        let of_others = answers(stack, &mallory, conversation, &bob.user).await;
-        for (nothing, others) in of_nothing.iter().zip(&of_others) {
+    // All at once: who is not there is waited for, and Ada would be silent for too long.
+    let of_others = join_all([&direct, &group, &channel].map(|c| answers(stack, &mallory, c, &bob.user)));
+    let strangers = join_all([&direct, &group].map(|c| answers(stack, &eve, c, NOBODY)));
+    let (of_nothing, of_others, strangers) =
+        tokio::join!(answers(stack, &mallory, NOTHING, NOBODY), of_others, strangers);
+    for (conversation, of_others) in [&direct, &group, &channel].into_iter().zip(&of_others) {
+        for (nothing, others) in of_nothing.iter().zip(of_others) {
             assert_eq!(nothing, others, "of another tenant's {conversation}");
         }
     }
-    let strangers = [answers(stack, &eve, &direct, NOBODY).await, answers(stack, &eve, &group, NOBODY).await];
     for (direct, group) in strangers[0].iter().zip(&strangers[1]) {
         assert_eq!(direct, group, "it tells what sort of conversation it is");
         for secret in [SECRET, "crew", &ada.user, &bob.user, "last_seq", "members_count"] {

@@ -21,6 +21,11 @@ async fn operations_and_logs_tell_no_secret() {
     let group = a.group(&[&bob], NAME).await;
     a.say(&group, TEXT).await;
     b.message(TEXT).await;
+    a.ok("message.edit", json!({ "conversation": group, "seq": 1, "text": format!("{TEXT} at nine") })).await;
+    a.ok("draft.set", json!({ "conversation": group, "text": format!("{TEXT}?") })).await;
+    a.ok("conversation.update", json!({ "conversation": group, "topic": NAME, "picture": format!("https://{TEXT}") }))
+        .await;
+    b.event("conversation.updated").await;
     b.ok("history", json!({ "conversation": group })).await;
     let asked = reqwest::Client::new()
         .post(format!("http://{}/v1/users/{}/tokens", role.address, bob.user))

@@ -11,8 +11,8 @@ use proptest::sample::Index;
 use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
-    ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Input, MarkRead, MemberRole, Notify,
-    OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users as Members,
+    Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Input, MarkRead, MemberRole,
+    Notify, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users as Members,
 };
 use tidings::domain::decision::Decision;
 use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role};
@@ -86,6 +86,9 @@ enum What {
         back: u8,
     },
     Draft(bool),
+    Block(bool),
+    /// In one's own journal.
+    BlockUser(bool),
     Ban {
         lift: bool,
         ends: bool,
@@ -120,6 +123,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let restrictions = prop_oneof![
         3 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Ban { lift, ends }),
         2 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Mute { lift, ends }),
+        2 => any::<bool>().prop_map(What::Block),
     ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2)).prop_map(|(mentions, again)| What::Send { mentions, again }),
@@ -134,9 +138,11 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     vec(step(prop_oneof![8 => common, 8 => rarer, 1 => restrictions]), 1..most)
 }
 
-/// Profiles only.
+/// Of users only.
 pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    vec(step(prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put)), 1..most)
+    let what =
+        prop_oneof![prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put), any::<bool>().prop_map(What::BlockUser),];
+    vec(step(what), 1..most)
 }
 
 fn step(what: impl Strategy<Value = What>) -> impl Strategy<Value = Step> {
@@ -208,6 +214,11 @@ impl History {
             self.now = self.now.plus(1);
             match &step.what {
                 What::Put(name) => self.put(step, name.clone()),
+                What::BlockUser(block) => {
+                    let other = user::OfUser { user: self.users[step.others[0].index(USERS)] };
+                    let block = if *block { user::Command::Block(other) } else { user::Command::Unblock(other) };
+                    self.of_user(step, block);
+                }
                 _ => self.happen(step),
             }
         }
@@ -256,7 +267,7 @@ impl History {
             What::Remove => Command::RemoveMembers(Members { users: others }),
             What::Join => Command::Join,
             What::Leave => Command::Leave,
-            What::Invent | What::Put(_) => return self.invent(id, actor, state.clone()),
+            What::Invent | What::Put(_) | What::BlockUser(_) => return self.invent(id, actor, state.clone()),
             what => self.rarer(what, state, &others),
         };
         // Mostly by somebody who may, or members would hardly ever change.
@@ -328,6 +339,7 @@ impl History {
             What::Ban { .. } => Command::Unban(Members { users: others.to_vec() }),
             What::Mute { lift: false, ends } => Command::Mute(restriction(*ends)),
             What::Mute { .. } => Command::Unmute(Members { users: others.to_vec() }),
+            What::Block(blocked) => Command::Block(Block { blocked: *blocked }),
             What::Hide { back } => Command::Hide(OfMessage { seq: seq(back) }),
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }
@@ -391,8 +403,12 @@ impl History {
     fn put(&mut self, step: &Step, name: Option<String>) {
         let user = self.users[step.actor.index(USERS)];
         let profile = Profile { external_id: format!("of {user}"), name };
+        self.of_user(step, user::Command::Put(profile));
+    }
+
+    fn of_user(&mut self, step: &Step, command: user::Command) {
+        let user = self.users[step.actor.index(USERS)];
         let fresh_key = Some(WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"wrapped") });
-        let command = user::Command::Put(profile);
         let input = user::Input { tenant: self.tenant, user, at: self.now, fresh_key, command };
         let mut state = self.people.remove(&user);
         if let Decision::Record(recorded) = Users::decide(state.as_ref(), &input) {

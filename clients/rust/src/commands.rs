@@ -244,6 +244,48 @@ pub trait Commands: Call {
         self.call_as("member.role", json!({"conversation": conversation, "user": user, "role": role}))
     }
 
+    /// Removes users and keeps them out, until a time (RFC 3339) or until it is lifted.
+    fn ban(
+        &self,
+        conversation: &str,
+        users: &[&str],
+        until: Option<&str>,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.ban", json!({"conversation": conversation, "users": users, "until": until}))
+    }
+
+    /// Lets them come back.
+    fn unban(&self, conversation: &str, users: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.unban", json!({"conversation": conversation, "users": users}))
+    }
+
+    /// Lets users only read, until a time (RFC 3339) or until it is lifted.
+    fn mute(
+        &self,
+        conversation: &str,
+        users: &[&str],
+        until: Option<&str>,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.mute", json!({"conversation": conversation, "users": users, "until": until}))
+    }
+
+    /// Lets them write again.
+    fn unmute(&self, conversation: &str, users: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("member.unmute", json!({"conversation": conversation, "users": users}))
+    }
+
+    /// Writes with a user no more.
+    fn block(&self, user: &str) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"user": user});
+        async move { self.call("block", data).await.map(drop) }
+    }
+
+    /// And again.
+    fn unblock(&self, user: &str) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"user": user});
+        async move { self.call("unblock", data).await.map(drop) }
+    }
+
     /// How this user sees the conversation: `muted_until`, `pinned`, `archived`, `notify`.
     fn settings(&self, conversation: &str, mut changes: Value) -> impl Future<Output = Result<(), Error>> + Send {
         changes["conversation"] = json!(conversation);

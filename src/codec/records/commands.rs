@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    self, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, MemberRole, OfMessage, Reaction,
-    Restriction, SendMessage, UpdateConversation, Users,
+    self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, MemberRole, OfMessage,
+    Reaction, Restriction, SendMessage, UpdateConversation, Users,
 };
-use crate::domain::user::{self, Profile, WrappedKey};
+use crate::domain::user::{self, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
 /// Where a reply goes.
@@ -76,6 +76,9 @@ pub struct ConversationCommand {
     /// Body of `member.ban` and `member.mute`.
     #[serde(default)]
     pub restriction: Option<Restriction>,
+    /// Body.
+    #[serde(default)]
+    pub block: Option<Block>,
 }
 
 impl ConversationCommand {
@@ -100,6 +103,7 @@ impl ConversationCommand {
             Command::Settings(body) => set(&mut record.settings, body, "conversation.settings"),
             Command::Hide(body) => set(&mut record.message, body, "message.hide"),
             Command::Draft(body) => set(&mut record.draft, body, "draft.set"),
+            Command::Block(body) => set(&mut record.block, body, "block"),
             Command::Ban(body) => set(&mut record.restriction, body, "member.ban"),
             Command::Mute(body) => set(&mut record.restriction, body, "member.mute"),
             Command::Unban(body) => set(&mut record.members, body, "member.unban"),
@@ -135,6 +139,7 @@ impl ConversationCommand {
             "conversation.settings" => Command::Settings(self.settings.ok_or_else(missing)?),
             "message.hide" => Command::Hide(self.message.ok_or_else(missing)?),
             "draft.set" => Command::Draft(self.draft.ok_or_else(missing)?),
+            "block" => Command::Block(self.block.ok_or_else(missing)?),
             "member.ban" => Command::Ban(self.restriction.ok_or_else(missing)?),
             "member.mute" => Command::Mute(self.restriction.ok_or_else(missing)?),
             "member.unban" => Command::Unban(self.members.ok_or_else(missing)?),
@@ -158,7 +163,7 @@ fn set<T>(place: &mut Option<T>, body: T, name: &'static str) -> &'static str {
 pub struct UserCommand {
     /// Made by the gateway.
     pub command_id: CommandId,
-    /// `user.put`.
+    /// `user.put` …; exactly the body of that name is set.
     pub r#type: String,
     /// Whose it is.
     pub tenant: TenantId,
@@ -173,6 +178,9 @@ pub struct UserCommand {
     /// Body.
     #[serde(default)]
     pub user_put: Option<Profile>,
+    /// Body of `user.block` and `user.unblock`.
+    #[serde(default)]
+    pub other: Option<OfUser>,
 }
 
 impl UserCommand {
@@ -186,6 +194,21 @@ impl UserCommand {
             reply_to: None,
             traceparent: None,
             user_put: Some(profile),
+            other: None,
+        }
+    }
+
+    /// A record of `user` blocking `other`, or not any more.
+    pub fn block(tenant: TenantId, user: UserId, other: UserId, blocked: bool) -> Self {
+        Self {
+            command_id: CommandId::generate(),
+            r#type: if blocked { "user.block" } else { "user.unblock" }.into(),
+            tenant,
+            user,
+            reply_to: None,
+            traceparent: None,
+            user_put: None,
+            other: Some(OfUser { user: other }),
         }
     }
 
@@ -194,10 +217,12 @@ impl UserCommand {
     /// # Errors
     /// Why it is no command: an unknown type, or one without its body.
     pub fn into_input(self, at: Timestamp) -> Result<user::Input, String> {
-        let command = match (self.r#type.as_str(), self.user_put) {
-            ("user.put", Some(profile)) => user::Command::Put(profile),
-            ("user.put", None) => return Err("user.put has no body".into()),
-            (unknown, _) => return Err(format!("unknown command type {unknown:.80?}")),
+        let missing = || format!("{} has no body", self.r#type);
+        let command = match self.r#type.as_str() {
+            "user.put" => user::Command::Put(self.user_put.ok_or_else(missing)?),
+            "user.block" => user::Command::Block(self.other.ok_or_else(missing)?),
+            "user.unblock" => user::Command::Unblock(self.other.ok_or_else(missing)?),
+            unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })
     }

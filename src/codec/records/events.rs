@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    ConversationCreated, Draft, Event, MemberJoined, MemberLeft, MemberRole, MessageDeleted, MessageEdited,
+    Block, ConversationCreated, Draft, Event, MemberJoined, MemberLeft, MemberRole, MessageDeleted, MessageEdited,
     MessageSent, OfMessage, Reaction, Read, Restriction, Settings, UpdateConversation,
 };
-use crate::domain::user::Profile;
+use crate::domain::user::{OfUser, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 
 /// What happened in a conversation.
@@ -91,7 +91,12 @@ impl ConversationEvent {
             Event::Updated(body) => self.conversation_updated = Some(body),
             Event::Role(body) => self.member_role = Some(body),
             Event::Muted(body) | Event::Unmuted(body) | Event::Unbanned(body) => self.restriction = Some(body),
-            Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) => {}
+            Event::Read(_)
+            | Event::Delivered(_)
+            | Event::Settings(_)
+            | Event::Hidden(_)
+            | Event::Draft(_)
+            | Event::Block(_) => {}
         }
     }
 
@@ -198,6 +203,9 @@ pub struct MemberState {
     /// Body.
     #[serde(default)]
     pub draft: Option<Draft>,
+    /// Body.
+    #[serde(default)]
+    pub block: Option<Block>,
 }
 
 impl MemberState {
@@ -207,6 +215,7 @@ impl MemberState {
             "member.settings" => Event::Settings(self.settings?),
             "member.hidden" => Event::Hidden(self.hidden?),
             "member.draft" => Event::Draft(self.draft.clone()?),
+            "member.block" => Event::Block(self.block?),
             _ => return None,
         })
     }
@@ -246,6 +255,9 @@ pub struct UserEvent {
     /// Body.
     #[serde(default)]
     pub user_updated: Option<Profile>,
+    /// Body of `user.blocked` and `user.unblocked`.
+    #[serde(default)]
+    pub user_blocked: Option<OfUser>,
 }
 
 /// A data key, wrapped by a master key.

@@ -72,6 +72,8 @@ pub enum Command {
     Mute(Restriction),
     /// Let them write again.
     Unmute(Users),
+    /// Write no more with the other of a direct conversation, or again.
+    Block(Block),
 }
 
 /// Body of `conversation.create`.
@@ -207,4 +209,11 @@ pub struct Restriction {
     /// When it ends; none: when it is lifted.
     #[serde(default)]
     pub until: Option<Timestamp>,
+}
+
+/// Body of the command and of the event: whether the actor writes with the other of a direct conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Not any more, or again.
+    pub blocked: bool,
 }

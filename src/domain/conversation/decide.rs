@@ -41,6 +41,7 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
             Command::Unban(users) => restrictions::unban(conversation, input, users),
             Command::Mute(mute) => restrictions::mute(conversation, input, mute),
             Command::Unmute(users) => restrictions::unmute(conversation, input, users),
+            Command::Block(block) => own::block(conversation, input, *block),
             Command::Settings(change) => own::settings(conversation, input, change),
             Command::Hide(of) => own::hide(conversation, input, *of),
             Command::Draft(draft) => own::draft(conversation, input, draft),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::command::{Draft, OfMessage, Restriction, UpdateConversation};
+use super::command::{Block, Draft, OfMessage, Restriction, UpdateConversation};
 use crate::domain::policy::{ConversationKind, Role};
 use crate::domain::{Timestamp, UserId};
 
@@ -51,6 +51,8 @@ pub enum Event {
     Muted(Restriction),
     /// Users may write again.
     Unmuted(Restriction),
+    /// The actor writes with the other no more, or again. Not of the timeline.
+    Block(Block),
 }
 
 impl Event {
@@ -77,6 +79,7 @@ impl Event {
             Self::Unbanned(_) => "member.unbanned",
             Self::Muted(_) => "member.muted",
             Self::Unmuted(_) => "member.unmuted",
+            Self::Block(_) => "member.block",
         }
     }
 

@@ -64,6 +64,11 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
             conversation.frozen = update.frozen.unwrap_or(conversation.frozen);
             conversation.slow_mode_ms = update.slow_mode_ms.unwrap_or(conversation.slow_mode_ms);
         }
+        Event::Block(block) => {
+            if let Some(member) = conversation.members.get_mut(&recorded.actor) {
+                member.blocks = block.blocked;
+            }
+        }
         Event::Unbanned(lifted) => conversation.bans.retain(|user, _| !lifted.users.contains(user)),
         Event::Unmuted(lifted) => conversation.mutes.retain(|user, _| !lifted.users.contains(user)),
         Event::Muted(muted) => {

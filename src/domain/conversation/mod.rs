@@ -10,7 +10,7 @@ mod reactions;
 mod state;
 
 pub use command::{
-    ChangeSettings, Command, CreateConversation, Draft, EditMessage, Input, MarkRead, OfMessage, Restriction,
+    Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, Input, MarkRead, OfMessage, Restriction,
     SendMessage, UpdateConversation, Users,
 };
 pub use decide::decide;

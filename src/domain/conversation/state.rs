@@ -6,7 +6,7 @@ use super::command::Input;
 use super::event::Settings;
 use super::known::Known;
 use crate::domain::decision::Done;
-use crate::domain::policy::{self, Action, ConversationKind, History, JoinRule, Role, Standing};
+use crate::domain::policy::{self, Action, Blocked, ConversationKind, History, JoinRule, Role, Standing};
 use crate::domain::{ConversationId, Rejection, TenantId, Timestamp, UserId};
 
 /// A conversation's members and counters, and what is known of its messages.
@@ -59,6 +59,8 @@ pub struct Member {
     pub read_seq: i64,
     /// The newest message that reached a device.
     pub delivered_seq: i64,
+    /// Whether it writes with the other of a direct conversation no more.
+    pub blocks: bool,
     /// When it sent its newest message.
     pub last_sent_at: Option<Timestamp>,
     /// How it sees the conversation.
@@ -69,7 +71,16 @@ impl Member {
     /// One that has just come, and has nothing to read up to `read_seq`.
     pub fn new(role: Role, slot: i64, read_seq: i64) -> Self {
         let settings = Settings::default();
-        Self { role, slot, joined_seq: read_seq, read_seq, delivered_seq: read_seq, last_sent_at: None, settings }
+        Self {
+            role,
+            slot,
+            joined_seq: read_seq,
+            read_seq,
+            delivered_seq: read_seq,
+            blocks: false,
+            last_sent_at: None,
+            settings,
+        }
     }
 }
 
@@ -82,9 +93,20 @@ impl Conversation {
             frozen: self.frozen,
             muted_until: self.mutes.get(&user).copied(),
             banned_until: self.bans.get(&user).copied(),
+            blocked: self.blocked(user),
             at,
             ..Standing::new(self.kind, None)
         }
+    }
+
+    /// Whether `user` and the other of a direct conversation write with each other.
+    fn blocked(&self, user: UserId) -> Option<Blocked> {
+        if self.kind != ConversationKind::Direct {
+            return None;
+        }
+        let mut blockers = self.members.iter().filter(|(_, member)| member.blocks).map(|(blocker, _)| *blocker == user);
+        // Who blocks is told so, and not whether the other does.
+        blockers.clone().any(|own| own).then_some(Blocked::ByOneself).or(blockers.next().map(|_| Blocked::ByOther))
     }
 
     /// The role of `user`; none: no member.

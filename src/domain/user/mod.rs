@@ -2,6 +2,8 @@
 //!
 //! Its first event registers it together with its first data key, so a user without a key does not exist.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,8 @@ use super::decision;
 use super::decision::Done;
 use super::{ErrorCode, Rejection, TenantId, Timestamp, UserId};
 
+/// The most users that one can block.
+pub const MAX_BLOCKED: usize = 10_000;
 /// The most bytes an external id can have.
 pub const MAX_EXTERNAL_ID_BYTES: usize = 256;
 /// The most bytes a name can have.
@@ -21,6 +25,8 @@ pub struct User {
     pub tenant: TenantId,
     /// As its owner sees it.
     pub profile: Profile,
+    /// With whom it does not want to write.
+    pub blocked: BTreeSet<UserId>,
     /// The newest event.
     pub last_position: i64,
     /// The time of the newest event.
@@ -35,6 +41,13 @@ pub struct Profile {
     /// For people.
     #[serde(default)]
     pub name: Option<String>,
+}
+
+/// Body of commands and events that name another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfUser {
+    /// Whom.
+    pub user: UserId,
 }
 
 /// A data key, wrapped by a master key.
@@ -70,6 +83,10 @@ pub enum Command {
     Put(Profile),
     /// Wrap this data key of the user's under the newest master key.
     Rewrap(WrappedKey),
+    /// Write with this user no more.
+    Block(OfUser),
+    /// And again.
+    Unblock(OfUser),
 }
 
 /// What happened.
@@ -86,6 +103,10 @@ pub enum Event {
     Updated(Profile),
     /// The same data key, wrapped by another master key. Not of the user's timeline, and nobody's business but the keyrings'.
     Rewrapped(WrappedKey),
+    /// It writes with this user no more.
+    Blocked(OfUser),
+    /// And again.
+    Unblocked(OfUser),
 }
 
 impl Event {
@@ -95,6 +116,8 @@ impl Event {
             Self::Registered { .. } => "user.registered",
             Self::Updated(_) => "user.updated",
             Self::Rewrapped(_) => "user.key_rewrapped",
+            Self::Blocked(_) => "user.blocked",
+            Self::Unblocked(_) => "user.unblocked",
         }
     }
 }
@@ -109,6 +132,8 @@ pub fn decide(state: Option<&User>, input: &Input) -> Decision {
     let profile = match &input.command {
         Command::Put(profile) => profile,
         Command::Rewrap(key) => return decide_rewrap(state, input, key),
+        Command::Block(of) => return decide_block(state, input, *of, true),
+        Command::Unblock(of) => return decide_block(state, input, *of, false),
     };
     if let Err(rejection) = check(profile) {
         return Decision::Reject(rejection);
@@ -147,6 +172,23 @@ fn decide_rewrap(state: Option<&User>, input: &Input, key: &WrappedKey) -> Decis
     Decision::Record(Recorded { actor: input.user, at, position: 0, event })
 }
 
+fn decide_block(state: Option<&User>, input: &Input, of: OfUser, block: bool) -> Decision {
+    let Some(user) = state.filter(|user| user.tenant == input.tenant) else { return Decision::Reject(not_found()) };
+    if of.user == input.user {
+        return Decision::Reject(Rejection::new(ErrorCode::BadRequest, "nobody blocks themselves"));
+    }
+    if user.blocked.contains(&of.user) == block {
+        return Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true });
+    }
+    if block && user.blocked.len() >= MAX_BLOCKED {
+        let message = format!("at most {MAX_BLOCKED} users can be blocked; unblock some first");
+        return Decision::Reject(Rejection::new(ErrorCode::Conflict, message));
+    }
+    let event = if block { Event::Blocked(of) } else { Event::Unblocked(of) };
+    let (at, position) = (input.at.max(user.last_at), user.last_position + 1);
+    Decision::Record(Recorded { actor: input.user, at, position, event })
+}
+
 fn check(profile: &Profile) -> Result<(), Rejection> {
     if profile.external_id.is_empty() || profile.external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Rejection::new(
@@ -167,8 +209,19 @@ fn check(profile: &Profile) -> Result<(), Rejection> {
 
 /// Applies what `decide` recorded.
 pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
-    let (Event::Registered { profile, .. } | Event::Updated(profile)) = &recorded.event else { return };
-    *state = Some(User { tenant, profile: profile.clone(), last_position: recorded.position, last_at: recorded.at });
+    if let Event::Registered { profile, .. } = &recorded.event {
+        let (last_position, last_at) = (recorded.position, recorded.at);
+        *state = Some(User { tenant, profile: profile.clone(), blocked: BTreeSet::new(), last_position, last_at });
+        return;
+    }
+    let Some(user) = state else { return };
+    match &recorded.event {
+        Event::Updated(profile) => user.profile.clone_from(profile),
+        Event::Blocked(of) => drop(user.blocked.insert(of.user)),
+        Event::Unblocked(of) => drop(user.blocked.remove(&of.user)),
+        Event::Registered { .. } | Event::Rewrapped(_) => return,
+    }
+    (user.last_position, user.last_at) = (recorded.position, recorded.at);
 }
 
 #[cfg(test)]
@@ -227,6 +280,29 @@ mod tests {
         }
         let elsewhere = Input { tenant: TenantId::from_bytes([9; 16]), ..rewrap(&old) };
         assert_eq!(code(decide(state.as_ref(), &elsewhere)), Some(ErrorCode::NotFound));
+    }
+
+    #[test]
+    fn a_user_is_blocked_and_unblocked_once_each() {
+        let mut state = None;
+        let mut when = |command: Command| {
+            let input = Input { command, ..input("Ada") };
+            let decision = decide(state.as_ref(), &input);
+            if let Decision::Record(recorded) = &decision {
+                evolve(&mut state, input.tenant, recorded);
+            }
+            (decision, state.as_ref().map_or(0, |user| user.blocked.len()))
+        };
+        let other = OfUser { user: UserId::from_bytes([7; 16]) };
+        assert!(matches!(when(Command::Block(other)).0, Decision::Reject(r) if r.code == ErrorCode::NotFound));
+        when(input("Ada").command);
+        assert_eq!(when(Command::Block(other)).1, 1);
+        assert!(matches!(when(Command::Block(other)), (Decision::Done(done), 1) if done.duplicate));
+        assert_eq!(when(input("Ada L.").command).1, 1, "another name changes nothing of it");
+        assert_eq!(when(Command::Unblock(other)).1, 0);
+        assert!(matches!(when(Command::Unblock(other)), (Decision::Done(done), 0) if done.duplicate));
+        let oneself = Command::Block(OfUser { user: UserId::from_bytes([2; 16]) });
+        assert!(matches!(when(oneself).0, Decision::Reject(r) if r.code == ErrorCode::BadRequest));
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl Reads for Views {
                 frozen: row.frozen,
                 muted_until: row.muted_until,
                 banned_until: row.banned_until,
+                blocked: row.blocked,
                 at: Timestamp::now(),
                 ..Standing::new(row.kind, row.role)
             },
@@ -252,6 +253,14 @@ impl Reads for Views {
         limit: u32,
     ) -> Result<Vec<(UserId, Role)>, ReadError> {
         Ok(self.store.members(conversation, after, limit.into()).await?)
+    }
+
+    async fn blocked(&self, user: UserId, users: &[UserId]) -> Result<Vec<UserId>, ReadError> {
+        Ok(self.store.blocked(user, users).await?)
+    }
+
+    async fn blocks(&self, user: UserId, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, ReadError> {
+        Ok(self.store.blocks(user, after, limit.into()).await?)
     }
 
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {

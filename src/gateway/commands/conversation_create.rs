@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{ClientId, check_count, check_users};
+use super::fields::{ClientId, check_blocks, check_count, check_users};
 use super::{Context, Reply};
 use crate::crypto::Field;
 use crate::domain::conversation::{Command, CreateConversation};
@@ -34,6 +34,13 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     check_name(data.name.as_deref(), edge.options.name_bytes)?;
     let conversation = conversation_id(context.user, &data)?;
     check_users(edge, context, &data.members).await?;
+    if let Err(blocked) = check_blocks(edge, context, &data.members).await {
+        // What is there already is found all the same.
+        let is_there = edge.ports.reads.membership(context.tenant, conversation, context.user).await?;
+        if is_there.is_none_or(|membership| membership.standing.role.is_none()) {
+            return Err(blocked);
+        }
+    }
     let body = CreateConversation { kind: data.kind, members: data.members, name: None, client_id: data.client_id.0 };
     let mut command = context.command(conversation, Command::Create(body));
     if let Some(name) = data.name {

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::Context;
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::domain::{ConversationId, ErrorCode, Timestamp, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
 
@@ -145,10 +145,29 @@ pub async fn check_users(edge: &Edge, context: &Context, users: &[UserId]) -> Re
     if missing.is_empty() {
         return Ok(());
     }
-    let named = missing.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = missing.len().saturating_sub(MOST_NAMED);
+    Err(Failure::not_found(format!("there are no such users: {}", named(&missing))))
+}
+
+/// Checks that none of `users` and this one have blocked each other.
+pub async fn check_blocks(edge: &Edge, context: &Context, users: &[UserId]) -> Result<(), Failure> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let _permit = context.read_permit().await?;
+    let blocked = edge.ports.reads.blocked(context.user, users).await?;
+    if blocked.is_empty() {
+        return Ok(());
+    }
+    let blocked: Vec<_> = blocked.iter().map(ToString::to_string).collect();
+    let message = format!("these users and you do not write with each other: {}", named(&blocked));
+    Err(Failure::new(ErrorCode::Blocked, message))
+}
+
+/// The first few of them.
+fn named(users: &[String]) -> String {
+    let more = users.len().saturating_sub(MOST_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Err(Failure::not_found(format!("there are no such users: {named}{more}")))
+    users.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ") + &more
 }
 
 /// A page's size: `default` where none is asked for, never more than `most`.

@@ -1,6 +1,6 @@
 //! `member.add`.
 
-use super::fields::{OfMembers, check_count, check_users};
+use super::fields::{OfMembers, check_blocks, check_count, check_users};
 use super::{Context, Reply, changed};
 use crate::domain::conversation::{Command, Users};
 use crate::gateway::edge::Edge;
@@ -10,6 +10,7 @@ pub type Data = OfMembers;
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     check_count(edge, "users", &data.users, 1)?;
     check_users(edge, context, &data.users).await?;
+    check_blocks(edge, context, &data.users).await?;
     let command = Command::AddMembers(Users { users: data.users });
     edge.ask_conversation(context.command(data.conversation, command)).await.map(changed)
 }

@@ -4,6 +4,8 @@
 //! it once before it takes the next frame. So a send seals and appends before it awaits anything.
 
 mod auth_refresh;
+mod block;
+mod blocks;
 mod conversation_create;
 mod conversation_join;
 mod conversation_leave;
@@ -37,6 +39,7 @@ mod reaction_add;
 mod reaction_remove;
 mod read;
 mod typing;
+mod unblock;
 
 use std::sync::Arc;
 
@@ -140,6 +143,9 @@ commands! {
     "presence.set" => PresenceSet: presence_set,
     "presence.watch" => PresenceWatch: presence_watch,
     "presence.unwatch" => PresenceUnwatch: presence_unwatch,
+    "block" => Block: block,
+    "unblock" => Unblock: unblock,
+    "blocks" => Blocks: blocks,
     "inbox" => Inbox: inbox,
     "history" => History: history,
     "events" => Events: events,
@@ -147,13 +153,18 @@ commands! {
     "permissions" => Permissions: permissions,
 }
 
-/// Of the protocol, but not built yet.
-const NOT_YET: &[&str] = &["block", "unblock"];
-
 impl Command {
     /// Whether it only reads the views: in no order with other commands.
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::Inbox(_) | Self::History(_) | Self::Events(_) | Self::Pins(_) | Self::Permissions(_))
+        matches!(
+            self,
+            Self::Inbox(_)
+                | Self::History(_)
+                | Self::Events(_)
+                | Self::Pins(_)
+                | Self::Permissions(_)
+                | Self::Blocks(_)
+        )
     }
 
     /// Does it.
@@ -167,9 +178,7 @@ impl Command {
 }
 
 fn unknown(kind: &str) -> Failure {
-    if NOT_YET.contains(&kind) {
-        Failure::bad_request(format!("{kind} is not supported by this server yet"))
-    } else if kind == "hello" {
+    if kind == "hello" {
         Failure::bad_request("hello is the first frame of a socket, once")
     } else {
         Failure::bad_request(format!("unknown command type {kind:.40?}"))

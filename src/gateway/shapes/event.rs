@@ -132,7 +132,14 @@ impl Opener<'_> {
             Some(Event::Muted(of) | Event::Unmuted(of) | Event::Unbanned(of)) => {
                 EventData::Restricted { users: of.users, until: of.until }
             }
-            Some(Event::Read(_) | Event::Delivered(_) | Event::Settings(_) | Event::Hidden(_) | Event::Draft(_))
+            Some(
+                Event::Read(_)
+                | Event::Delivered(_)
+                | Event::Settings(_)
+                | Event::Hidden(_)
+                | Event::Draft(_)
+                | Event::Block(_),
+            )
             | None => EventData::Unknown {},
         };
         Ok(DurableEvent { r#type: row.kind, conversation, position: row.position, at: row.at, actor: row.actor, data })

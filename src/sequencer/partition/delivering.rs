@@ -87,8 +87,9 @@ impl<A: Aggregate> Partition<A> {
         let cold: Vec<_> = parsed.iter().map(|(id, _)| *id).filter(|id| !self.owner.is_hot(*id)).collect();
         self.warm(&cold, &[]).await?;
         for (id, signal) in parsed {
+            let heard = self.owner.state(id).is_some_and(|state| A::may_signal(state, signal.actor, signal.at));
             if let Some(roster) =
-                self.owner.roster(id).filter(|r| r.len() <= SIGNAL_MAX_MEMBERS && r.contains(&signal.actor))
+                self.owner.roster(id).filter(|r| heard && r.len() <= SIGNAL_MAX_MEMBERS && r.contains(&signal.actor))
             {
                 self.shared.router.signal(signal, &roster)?;
             }

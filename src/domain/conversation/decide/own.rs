@@ -1,10 +1,10 @@
 //! What a member changes for itself, and nobody else learns.
 
-use super::{Outcome, already, beside, check_seq, not_found};
-use crate::domain::conversation::command::{ChangeSettings, Draft, Input, OfMessage};
+use super::{Outcome, already, bad_request, beside, check_seq, not_found};
+use crate::domain::conversation::command::{Block, ChangeSettings, Draft, Input, OfMessage};
 use crate::domain::conversation::event::{Event, Settings};
 use crate::domain::conversation::state::Conversation;
-use crate::domain::policy::Action;
+use crate::domain::policy::{Action, ConversationKind};
 
 pub fn settings(conversation: &Conversation, input: &Input, change: &ChangeSettings) -> Outcome {
     conversation.allow(input, Action::View)?;
@@ -32,4 +32,17 @@ pub fn hide(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcom
 pub fn draft(conversation: &Conversation, input: &Input, draft: &Draft) -> Outcome {
     conversation.allow(input, Action::View)?;
     beside(conversation, input, Event::Draft(draft.clone()))
+}
+
+pub fn block(conversation: &Conversation, input: &Input, block: Block) -> Outcome {
+    conversation.allow(input, Action::View)?;
+    let member = conversation.members.get(&input.actor).ok_or_else(not_found)?;
+    if conversation.kind != ConversationKind::Direct {
+        return Err(bad_request("only users are blocked; leave the conversation, or remove them"));
+    }
+    if member.blocks == block.blocked {
+        already(conversation)
+    } else {
+        beside(conversation, input, Event::Block(block))
+    }
 }

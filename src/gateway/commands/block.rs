@@ -1,0 +1,42 @@
+//! `block`: first of the user, for all that is to come, then of the direct conversation of the two, at once and exactly.
+
+use serde::Deserialize;
+
+use super::fields::check_users;
+use super::{Context, Reply, nothing};
+use crate::codec::records::UserCommand;
+use crate::domain::conversation::{self, Command};
+use crate::domain::{ConversationId, ErrorCode, UserId};
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::Failure;
+use crate::gateway::ports::Journal;
+use crate::gateway::seen::Scope;
+
+#[derive(Deserialize)]
+pub struct Data {
+    /// Whom.
+    pub user: UserId,
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    set(edge, context, data.user, true).await
+}
+
+/// Makes it so, for `block` and `unblock`.
+pub async fn set(edge: &Edge, context: &Context, other: UserId, blocked: bool) -> Reply {
+    if other == context.user {
+        return Err(Failure::bad_request("nobody blocks themselves"));
+    }
+    check_users(edge, context, &[other]).await?;
+    edge.ask_user(UserCommand::block(context.tenant, context.user, other, blocked)).await?;
+    // Whoever looks from now on finds it: a conversation of the two that is not there yet will not be made.
+    let partition = edge.partition_of(&context.user.to_string());
+    edge.seen.settle(context.user, Scope::Partition(Journal::Users, partition)).await?;
+    let direct = ConversationId::direct(context.user, other);
+    let command = Command::Block(conversation::Block { blocked });
+    match edge.ask_conversation(context.command(direct, command)).await {
+        Err(failure) if failure.code != ErrorCode::NotFound => Err(failure),
+        // Or there is none.
+        Ok(_) | Err(_) => Ok(nothing()),
+    }
+}
