@@ -78,6 +78,16 @@ fn made_up(draw: &mut Draw<'_>) -> String {
         "before_seq",
         "after_seq",
         "after_position",
+        "seq",
+        "emoji",
+        "scope",
+        "user",
+        "role",
+        "action",
+        "until",
+        "muted_until",
+        "topic",
+        "slow_mode_ms",
         "token",
         "device_id",
     ];
@@ -101,6 +111,7 @@ fn value(draw: &mut Draw<'_>, field: &str, depth: usize) -> Value {
                 return (0..count).map(|n: u16| json!(UserId::from_bytes([n.to_le_bytes()[0]; 16]))).collect();
             }
             "kind" => return json!(draw.one_of(&["direct", "group", "channel"])),
+            "user" | "target" => return json!(UserId::from_bytes([draw.byte(); 16])),
             "emoji" => return json!(draw.one_of(&["👍", ":party_parrot:", "x", "👍👍"])),
             "scope" => return json!(draw.one_of(&["everyone", "me"])),
             "role" => return json!(draw.one_of(&["owner", "admin", "member", "guest"])),
