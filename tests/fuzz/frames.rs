@@ -78,7 +78,6 @@ fn made_up(draw: &mut Draw<'_>) -> String {
         "before_seq",
         "after_seq",
         "after_position",
-        "seq",
         "emoji",
         "scope",
         "user",
