@@ -98,6 +98,16 @@ crate::string_enum! {
     }
 }
 
+impl History {
+    /// The newest of what is numbered that a member does not see, `joined` being the newest when it came.
+    pub const fn hidden_up_to(self, joined: i64) -> i64 {
+        match self {
+            Self::All => 0,
+            Self::SinceJoin => joined,
+        }
+    }
+}
+
 /// Why two do not write with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -105,6 +115,17 @@ pub enum Blocked {
     ByOneself,
     /// The other has.
     ByOther,
+}
+
+impl Blocked {
+    /// Of somebody who has blocked the other, or is blocked by it. Who blocks is told so, and not whether the other does.
+    pub const fn of(blocks: bool, is_blocked: bool) -> Option<Self> {
+        match (blocks, is_blocked) {
+            (true, _) => Some(Self::ByOneself),
+            (false, true) => Some(Self::ByOther),
+            (false, false) => None,
+        }
+    }
 }
 
 /// All that decides whether somebody may do something in a conversation.

@@ -21,6 +21,11 @@ impl Timestamp {
     /// The end of what does not end: the last millisecond that RFC 3339 can write.
     pub const FOREVER: Self = Self(253_402_300_799_999);
 
+    /// When something ends that may not.
+    pub fn end_of(until: Option<Self>) -> Self {
+        until.unwrap_or(Self::FOREVER)
+    }
+
     /// What this machine's clock says. Never used to order events: that is the broker's append time.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What the gateway's edge needs of others: one trait each, so that sockets, commands and HTTP are tested without Kafka and Postgres.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -8,15 +10,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use uuid::Uuid;
 
 use super::failure::Failure;
 use super::hub::Socket;
 use crate::codec::records::{Marks, PresenceStatus, Session};
 use crate::crypto::Field;
-use crate::domain::conversation::{Event, Settings};
-use crate::domain::policy::{ConversationKind, History, JoinRule, Role, Standing};
+
+use crate::domain::policy::Role;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
+
+pub use rows::{ConversationRow, EditRow, EventRow, Membership, MessageRow, ReactionRow, Sealed};
 
 /// Why a view cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,147 +30,6 @@ pub enum ReadError {
     /// Postgres is away or slow.
     #[error("the views cannot be read")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
-}
-
-/// A message as the view has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MessageRow {
-    /// 1, 2, 3 … in its conversation.
-    pub seq: i64,
-    /// Of its event.
-    pub position: i64,
-    /// Who sent it.
-    pub sender: UserId,
-    /// As the client named it.
-    pub client_id: Uuid,
-    /// Of its event.
-    pub at: Timestamp,
-    /// The command that brought it: its text opens only with it.
-    pub causation: CommandId,
-    /// Sealed.
-    pub text: Option<Bytes>,
-    /// `seq`.
-    pub reply_to: Option<i64>,
-    /// `seq`.
-    pub thread: Option<i64>,
-    /// User ids, `all` or `here`.
-    pub mentions: Vec<String>,
-    /// What the newest edit made of it.
-    pub edit: Option<EditRow>,
-    /// One for each emoji.
-    pub reactions: Vec<ReactionRow>,
-}
-
-/// The newest edit of a message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EditRow {
-    /// Of its event.
-    pub at: Timestamp,
-    /// The command that brought it.
-    pub causation: CommandId,
-    /// Sealed.
-    pub text: Bytes,
-    /// User ids, `all` or `here`.
-    pub mentions: Vec<String>,
-}
-
-/// How many reacted to a message with one emoji.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReactionRow {
-    /// With what.
-    pub emoji: String,
-    /// How many.
-    pub count: i64,
-    /// Whether the reader is one of them.
-    pub mine: bool,
-}
-
-/// An event as the view has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventRow {
-    /// As the protocol names it.
-    pub kind: String,
-    /// 1, 2, 3 … in its conversation.
-    pub position: i64,
-    /// Its time.
-    pub at: Timestamp,
-    /// Who did it.
-    pub actor: UserId,
-    /// The command that brought it.
-    pub causation: CommandId,
-    /// None for a type that this program does not know.
-    pub event: Option<Event>,
-}
-
-/// Something sealed, with the command that brought it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sealed {
-    /// Sealed.
-    pub bytes: Bytes,
-    /// Opens it.
-    pub causation: CommandId,
-}
-
-/// A conversation as one of its members sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConversationRow {
-    /// Which.
-    pub conversation: ConversationId,
-    /// Direct, group or channel.
-    pub kind: ConversationKind,
-    /// Sealed.
-    pub name: Option<Sealed>,
-    /// What it is about.
-    pub topic: Option<Sealed>,
-    /// An address or the id of an attachment.
-    pub picture: Option<Sealed>,
-    /// What new members see of what was said before they came.
-    pub history: History,
-    /// How one becomes a member without being added.
-    pub join: JoinRule,
-    /// Whether only owners and admins write.
-    pub frozen: bool,
-    /// How long members wait between two messages, in milliseconds.
-    pub slow_mode_ms: i64,
-    /// Messages up to this one are not for this member.
-    pub visible_after: i64,
-    /// One's own.
-    pub settings: Settings,
-    /// What one has begun to write.
-    pub draft: Option<Sealed>,
-    /// Present members.
-    pub members_count: i64,
-    /// The newest event.
-    pub last_position: i64,
-    /// The newest message.
-    pub last_seq: i64,
-    /// None if there is none, or it was removed, or its reader removed it for itself.
-    pub last_message: Option<MessageRow>,
-    /// One's own read pointer.
-    pub read_seq: i64,
-    /// Mentions of oneself after it.
-    pub mentions_unread: i64,
-    /// One's own role; the last one where the membership ended.
-    pub role: Role,
-    /// When one joined.
-    pub joined_at: Timestamp,
-    /// Whether the membership ended.
-    pub left: bool,
-}
-
-/// What decides whether somebody may read a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Membership {
-    /// What it may.
-    pub standing: Standing,
-    /// The newest message.
-    pub last_seq: i64,
-    /// The newest event.
-    pub last_position: i64,
-    /// Messages up to this one are not for this member: they were sent before it came.
-    pub visible_after_seq: i64,
-    /// Nor events up to this one.
-    pub visible_after_position: i64,
 }
 
 /// A page of the inbox.

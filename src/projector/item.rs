@@ -151,7 +151,7 @@ impl Item {
         if let Some(left) = event.member_left {
             item.users = left.users.iter().map(ToString::to_string).collect();
             item.promoted = left.promoted.map(|user| user.to_string());
-            item.body = Some(json!({ "banned": left.banned, "until": left.until.unwrap_or(Timestamp::FOREVER) }));
+            item.body = Some(json!({ "banned": left.banned, "until": Timestamp::end_of(left.until) }));
         }
         item.rare(event.message_edited, event.conversation_updated);
         if let Some(deleted) = event.message_deleted {
@@ -165,7 +165,7 @@ impl Item {
         }
         if let Some(Restriction { users, until }) = event.restriction {
             item.users = users.iter().map(ToString::to_string).collect();
-            item.body = Some(json!({ "until": until.unwrap_or(Timestamp::FOREVER) }));
+            item.body = Some(json!({ "until": Timestamp::end_of(until) }));
         }
         if let Some(member) = event.member_role {
             (item.users, item.role) = (vec![member.user.to_string()], Some(member.role.to_string()));

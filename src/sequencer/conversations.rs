@@ -86,10 +86,10 @@ impl Aggregate for Conversations {
                 key: format!("{conversation}/{}/{}", recorded.actor, kind_of_state(&recorded.event)),
                 value: Some(codec.encode(&member_state(stamp, recorded))?),
             },
-            event => StreamRecord {
+            _ => StreamRecord {
                 stream: topics::CONVERSATION_EVENTS.to_owned(),
                 key: format!("{conversation}/{}", recorded.position),
-                value: Some(codec.encode(&public_event(stamp, recorded, event.clone()))?),
+                value: Some(codec.encode(&public_event(stamp, recorded))?),
             },
         };
         let tombstone = |position: i64| StreamRecord {
@@ -97,11 +97,12 @@ impl Aggregate for Conversations {
             key: format!("{conversation}/{position}"),
             value: None,
         };
-        let removed = match &recorded.event {
-            Event::Deleted(deleted) => deleted.messages.iter().flat_map(|message| message.positions.clone()).collect(),
-            _ => Vec::new(),
-        };
-        Ok(std::iter::once(record).chain(removed.into_iter().map(tombstone)).collect())
+        let mut records = vec![record];
+        if let Event::Deleted(deleted) = &recorded.event {
+            let positions = deleted.messages.iter().flat_map(|message| &message.positions);
+            records.extend(positions.copied().map(tombstone));
+        }
+        Ok(records)
     }
 
     fn recorded(codec: &Codec, record: &JournalRecord) -> Result<Option<Recorded<Event>>, DecodeError> {
@@ -201,7 +202,6 @@ fn receipt(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, read: Read
 fn member_state(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>) -> MemberState {
     let mut state = MemberState {
         event_id: stamp.event_id,
-        r#type: recorded.event.name().to_owned(),
         tenant: stamp.tenant,
         conversation: stamp.aggregate,
         user: recorded.actor,
@@ -213,17 +213,11 @@ fn member_state(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>) -> Me
         index: stamp.index,
         ..MemberState::default()
     };
-    match &recorded.event {
-        Event::Settings(settings) => state.settings = Some(*settings),
-        Event::Hidden(of) => state.hidden = Some(*of),
-        Event::Draft(draft) => state.draft = Some(draft.clone()),
-        Event::Block(block) => state.block = Some(*block),
-        _ => {}
-    }
+    state.set(recorded.event.clone());
     state
 }
 
-fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event: Event) -> ConversationEvent {
+fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>) -> ConversationEvent {
     let mut record = ConversationEvent {
         event_id: stamp.event_id,
         tenant: stamp.tenant,
@@ -239,6 +233,6 @@ fn public_event(stamp: &Stamp<ConversationId>, recorded: &Recorded<Event>, event
         last_seq: stamp.last_seq,
         ..ConversationEvent::default()
     };
-    record.set(event);
+    record.set(recorded.event.clone());
     record
 }

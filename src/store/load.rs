@@ -1,15 +1,16 @@
 //! What a sequencer loads: states as the view has them, with its checkpoint, in one snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+mod lookups;
 
-use bytes::Bytes;
+use std::collections::HashMap;
+
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::reads::StoreError;
+use super::reads::{StoreError, damaged};
+use super::rows::join_rule;
 use super::{HeadRow, LIVE, Store};
-use crate::domain::conversation::{Conversation, Known, Lookup, Member, Message, Sent, Settings};
-use crate::domain::policy::JoinRule;
+use crate::domain::conversation::{Conversation, Known, Lookup, Member, Settings};
 use crate::domain::user::{Profile, User};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::log::journal::Head;
@@ -31,10 +32,6 @@ pub struct LoadedUsers {
     pub head: Head,
     /// Those that exist.
     pub users: HashMap<UserId, User>,
-}
-
-fn damaged<T>(column: &'static str) -> impl FnOnce(T) -> StoreError {
-    move |_| StoreError::Damaged(column)
 }
 
 /// The lowest UUIDv7 of a time. Source: RFC 9562, section 5.7.
@@ -76,8 +73,8 @@ impl Store {
         load_members(&mut snapshot, &names, &mut conversations).await?;
         load_recent_sends(&mut snapshot, &names, recent_since, &mut conversations).await?;
         let mut found = HashMap::new();
-        look_up_sends(&mut snapshot, lookups, &mut found).await?;
-        look_up_messages(&mut snapshot, lookups, &mut found).await?;
+        lookups::sends(&mut snapshot, lookups, &mut found).await?;
+        lookups::messages(&mut snapshot, lookups, &mut found).await?;
         snapshot.commit().await?;
         Ok(LoadedConversations { head, conversations, found })
     }
@@ -153,7 +150,6 @@ impl ConversationColumns {
     /// Without members and what is looked up.
     fn conversation(self) -> Result<Conversation, StoreError> {
         let kind = self.kind.parse().map_err(damaged("conversations.kind"))?;
-        let join = self.join_rule.map(|join| join.parse()).transpose().map_err(damaged("conversations.join_rule"))?;
         Ok(Conversation {
             id: self.conversation.parse().map_err(damaged("conversations.conversation"))?,
             tenant: self.tenant.parse().map_err(damaged("conversations.tenant"))?,
@@ -164,7 +160,7 @@ impl ConversationColumns {
             last_seq: self.last_seq,
             last_at: Timestamp(self.last_at),
             history: self.history.parse().map_err(damaged("conversations.history"))?,
-            join: join.unwrap_or(JoinRule::of(kind)),
+            join: join_rule(self.join_rule, kind)?,
             frozen: self.frozen,
             slow_mode_ms: self.slow_mode_ms,
             bans: HashMap::new(),
@@ -182,16 +178,14 @@ async fn load_restrictions(
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
     let rows: Vec<(String, String, bool, i64)> = sqlx::query_as(
-        "SELECT conversation, user_id, TRUE, until FROM bans WHERE conversation = ANY($1) AND until IS NOT NULL
-         UNION ALL
-         SELECT conversation, user_id, FALSE, until FROM mutes WHERE conversation = ANY($1) AND until IS NOT NULL",
+        "SELECT conversation, user_id, kind = 'ban', until FROM restrictions WHERE conversation = ANY($1) AND until IS NOT NULL",
     )
     .bind(names)
     .fetch_all(&mut **snapshot)
     .await?;
     for (conversation, user, is_ban, until) in rows {
-        let id: ConversationId = conversation.parse().map_err(damaged("bans.conversation"))?;
-        let user = user.parse().map_err(damaged("bans.user_id"))?;
+        let id: ConversationId = conversation.parse().map_err(damaged("restrictions.conversation"))?;
+        let user = user.parse().map_err(damaged("restrictions.user_id"))?;
         if let Some(conversation) = conversations.get_mut(&id) {
             let restricted = if is_ban { &mut conversation.bans } else { &mut conversation.mutes };
             restricted.insert(user, Timestamp(until));
@@ -254,20 +248,13 @@ async fn load_members(
     Ok(())
 }
 
-type SendColumns = (String, Uuid, String, i64, i64, i64);
-
-fn send((_, client_id, sender, seq, position, at): SendColumns) -> Result<((UserId, Uuid), Sent), StoreError> {
-    let sender = sender.parse().map_err(damaged("client_ids.sender"))?;
-    Ok(((sender, client_id), Sent { seq, position, at: Timestamp(at) }))
-}
-
 async fn load_recent_sends(
     snapshot: &mut Transaction<'_, Postgres>,
     names: &[String],
     recent_since: Timestamp,
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
-    let rows: Vec<SendColumns> = sqlx::query_as(
+    let rows: Vec<lookups::SendColumns> = sqlx::query_as(
         "SELECT conversation, client_id, sender, seq, position, at FROM client_ids
          WHERE conversation = ANY($1) AND client_id >= $2",
     )
@@ -278,100 +265,7 @@ async fn load_recent_sends(
     for row in rows {
         let id: ConversationId = row.0.parse().map_err(damaged("client_ids.conversation"))?;
         if let Some(conversation) = conversations.get_mut(&id) {
-            conversation.known.sent.extend([send(row)?]);
-        }
-    }
-    Ok(())
-}
-
-async fn look_up_sends(
-    snapshot: &mut Transaction<'_, Postgres>,
-    lookups: &[(ConversationId, Lookup)],
-    found: &mut HashMap<ConversationId, Known>,
-) -> Result<(), StoreError> {
-    let sends = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
-        Lookup::Send(user, id) => Some((conversation.to_string(), *id, user.to_string())),
-        Lookup::Message(_) | Lookup::Reactions(..) => None,
-    });
-    let (named, (ids, senders)): (Vec<_>, (Vec<_>, Vec<_>)) = sends.map(|(c, id, user)| (c, (id, user))).unzip();
-    if named.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<SendColumns> = sqlx::query_as(
-        "SELECT i.conversation, i.client_id, i.sender, i.seq, i.position, i.at
-         FROM unnest($1::text[], $2::uuid[], $3::text[]) AS s (conversation, client_id, sender)
-         JOIN client_ids i USING (conversation, client_id, sender)",
-    )
-    .bind(named)
-    .bind(ids)
-    .bind(senders)
-    .fetch_all(&mut **snapshot)
-    .await?;
-    for row in rows {
-        let id: ConversationId = row.0.parse().map_err(damaged("client_ids.conversation"))?;
-        found.entry(id).or_default().sent.extend([send(row)?]);
-    }
-    Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct MessageColumns {
-    conversation: String,
-    seq: i64,
-    position: i64,
-    sender: String,
-    client_id: Uuid,
-    at: i64,
-    mentions: Vec<String>,
-    edits: Vec<i64>,
-    fingerprint: Option<Vec<u8>>,
-    /// By emoji.
-    reactions: sqlx::types::Json<BTreeMap<String, i64>>,
-    reactor: Option<String>,
-    reacted: Vec<String>,
-}
-
-async fn look_up_messages(
-    snapshot: &mut Transaction<'_, Postgres>,
-    lookups: &[(ConversationId, Lookup)],
-    found: &mut HashMap<ConversationId, Known>,
-) -> Result<(), StoreError> {
-    let messages = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
-        Lookup::Send(..) => None,
-        Lookup::Message(seq) => Some((conversation.to_string(), *seq, None)),
-        Lookup::Reactions(seq, user) => Some((conversation.to_string(), *seq, Some(user.to_string()))),
-    });
-    let (named, (seqs, reactors)): (Vec<_>, (Vec<_>, Vec<_>)) = messages.map(|(c, seq, user)| (c, (seq, user))).unzip();
-    if named.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<MessageColumns> = sqlx::query_as(include_str!("queries/message_facts.sql"))
-        .bind(named)
-        .bind(seqs)
-        .bind(reactors)
-        .fetch_all(&mut **snapshot)
-        .await?;
-    for row in rows {
-        let id: ConversationId = row.conversation.parse().map_err(damaged("messages.conversation"))?;
-        let reactor: Option<UserId> =
-            row.reactor.map(|user| user.parse()).transpose().map_err(damaged("reactions.user_id"))?;
-        let message = Message {
-            sender: row.sender.parse().map_err(damaged("messages.sender"))?,
-            position: row.position,
-            client_id: row.client_id,
-            at: Timestamp(row.at),
-            mentions: row.mentions,
-            edits: row.edits,
-            fingerprint: row.fingerprint.map(Bytes::from),
-            reactions: row.reactions.0,
-            reacted: HashMap::new(),
-            complete: false,
-            touched: 0,
-        };
-        // One row a reactor.
-        let message = found.entry(id).or_default().messages.entry(row.seq).or_insert(message);
-        if let Some(reactor) = reactor {
-            message.reacted.insert(reactor, row.reacted.into_iter().collect());
+            conversation.known.sent.extend([lookups::send(row)?]);
         }
     }
     Ok(())

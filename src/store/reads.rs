@@ -25,6 +25,11 @@ pub enum StoreError {
     KeyTaken,
 }
 
+/// For what does not parse.
+pub(super) fn damaged<T>(column: &'static str) -> impl FnOnce(T) -> StoreError {
+    move |_| StoreError::Damaged(column)
+}
+
 /// The most conversations that one is told of as changed; where there are more, the newest 100 take their place. The query
 /// says one more.
 const MAX_CHANGES: usize = 1_000;
@@ -74,8 +79,8 @@ impl Store {
                     COALESCE(m.joined_position - 1, 0) AS joined_position
              FROM conversations c JOIN heads h USING (conversation)
              LEFT JOIN members m ON m.conversation = c.conversation AND m.user_id = $3 AND m.left_position IS NULL
-             LEFT JOIN bans ban ON ban.conversation = c.conversation AND ban.user_id = $3
-             LEFT JOIN mutes mute ON mute.conversation = c.conversation AND mute.user_id = $3
+             LEFT JOIN restrictions ban ON ban.conversation = c.conversation AND ban.user_id = $3 AND ban.kind = 'ban'
+             LEFT JOIN restrictions mute ON mute.conversation = c.conversation AND mute.user_id = $3 AND mute.kind = 'mute'
              WHERE c.conversation = $1 AND c.tenant = $2",
         )
         .bind(conversation.to_string())
@@ -287,8 +292,8 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let parse = |(user, role): (String, String)| {
-            let user = user.parse().map_err(|_| StoreError::Damaged("members.user_id"))?;
-            Ok((user, role.parse().map_err(|_| StoreError::Damaged("members.role"))?))
+            let user = user.parse().map_err(damaged("members.user_id"))?;
+            Ok((user, role.parse().map_err(damaged("members.role"))?))
         };
         rows.into_iter().map(parse).collect()
     }
@@ -308,7 +313,7 @@ impl Store {
         .bind(names)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|user| user.parse().map_err(|_| StoreError::Damaged("blocks.blocked"))).collect()
+        rows.iter().map(|user| user.parse().map_err(damaged("blocks.blocked"))).collect()
     }
 
     /// Whom `user` has blocked, after `after`, in order of their ids.
@@ -324,7 +329,7 @@ impl Store {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|user| user.parse().map_err(|_| StoreError::Damaged("blocks.blocked"))).collect()
+        rows.iter().map(|user| user.parse().map_err(damaged("blocks.blocked"))).collect()
     }
 
     /// A user's name; none if there is no such user in the tenant.
@@ -358,7 +363,7 @@ impl Store {
                 .fetch_all(&self.pool)
                 .await?;
         let parse = |(user, at): (String, i64)| {
-            let user = user.parse().map_err(|_| StoreError::Damaged("last_seen.user_id"))?;
+            let user = user.parse().map_err(damaged("last_seen.user_id"))?;
             Ok((user, Timestamp(at)))
         };
         rows.into_iter().map(parse).collect()
@@ -402,7 +407,7 @@ async fn last_messages(
     .await?;
     let mut newest = HashMap::with_capacity(messages.len());
     for raw in messages {
-        let viewer: UserId = raw.viewer.parse().map_err(|_| StoreError::Damaged("the viewer of a message"))?;
+        let viewer: UserId = raw.viewer.parse().map_err(damaged("the viewer of a message"))?;
         let message = MessageRow::try_from(raw)?;
         newest.insert((viewer, message.conversation, message.seq), message);
     }

@@ -6,10 +6,15 @@ use sqlx::FromRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::reads::StoreError;
+use super::reads::{StoreError, damaged};
 use crate::domain::conversation::Settings;
 use crate::domain::policy::{Blocked, ConversationKind, History, JoinRule, Role};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
+
+/// How one becomes a member: as was said, or as the kind has it.
+pub(super) fn join_rule(said: Option<String>, kind: ConversationKind) -> Result<JoinRule, StoreError> {
+    said.map_or(Ok(JoinRule::of(kind)), |said| said.parse().map_err(damaged("conversations.join_rule")))
+}
 
 /// How somebody stands to a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +23,7 @@ pub struct MembershipRow {
     pub kind: ConversationKind,
     /// None: not a member.
     pub role: Option<Role>,
-    /// None: as its kind has it.
-    pub join: Option<JoinRule>,
+    pub join: JoinRule,
     pub frozen: bool,
     pub muted_until: Option<Timestamp>,
     pub banned_until: Option<Timestamp>,
@@ -56,19 +60,19 @@ impl TryFrom<RawMembership> for MembershipRow {
     type Error = StoreError;
 
     fn try_from(raw: RawMembership) -> Result<Self, StoreError> {
+        let kind = raw.kind.parse().map_err(damaged("conversations.kind"))?;
         let role = raw.role.map(|role| role.parse()).transpose();
-        let join = raw.join_rule.map(|join| join.parse()).transpose();
         Ok(Self {
-            kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
-            role: role.map_err(|_| StoreError::Damaged("members.role"))?,
-            join: join.map_err(|_| StoreError::Damaged("conversations.join_rule"))?,
+            kind,
+            role: role.map_err(damaged("members.role"))?,
+            join: join_rule(raw.join_rule, kind)?,
             frozen: raw.frozen,
             muted_until: raw.muted_until.map(Timestamp),
             banned_until: raw.banned_until.map(Timestamp),
-            blocked: raw.blocks.then_some(Blocked::ByOneself).or(raw.is_blocked.then_some(Blocked::ByOther)),
+            blocked: Blocked::of(raw.blocks, raw.is_blocked),
             last_seq: raw.last_seq,
             last_position: raw.last_position,
-            history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
+            history: raw.history.parse().map_err(damaged("conversations.history"))?,
             joined_seq: raw.joined_seq,
             joined_position: raw.joined_position,
         })
@@ -135,8 +139,7 @@ pub struct InboxRow {
     pub topic: Option<Sealed>,
     pub picture: Option<Sealed>,
     pub history: History,
-    /// None: as its kind has it.
-    pub join: Option<JoinRule>,
+    pub join: JoinRule,
     pub frozen: bool,
     pub slow_mode_ms: i64,
     pub joined_seq: i64,
@@ -189,21 +192,21 @@ impl TryFrom<RawMessage> for MessageRow {
         let edit = match (raw.edited_at, raw.edit_text, raw.edit_causation) {
             (Some(at), Some(text), Some(causation)) => Some(EditRow {
                 at: Timestamp(at),
-                causation: causation.parse().map_err(|_| StoreError::Damaged("messages.edit_causation"))?,
+                causation: causation.parse().map_err(damaged("messages.edit_causation"))?,
                 text: text.into(),
                 mentions: raw.edit_mentions,
             }),
             _ => None,
         };
         Ok(Self {
-            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("messages.conversation"))?,
+            conversation: raw.conversation.parse().map_err(damaged("messages.conversation"))?,
             seq: raw.seq,
             position: raw.position,
-            sender: raw.sender.parse().map_err(|_| StoreError::Damaged("messages.sender"))?,
+            sender: raw.sender.parse().map_err(damaged("messages.sender"))?,
             client_id: raw.client_id,
             at: Timestamp(raw.at),
             text: raw.text.map(Bytes::from),
-            causation: raw.causation.parse().map_err(|_| StoreError::Damaged("messages.causation"))?,
+            causation: raw.causation.parse().map_err(damaged("messages.causation"))?,
             reply_to: raw.reply_to,
             thread: raw.thread,
             mentions: raw.mentions,
@@ -253,7 +256,7 @@ fn sealed(
     column: &'static str,
 ) -> Result<Option<Sealed>, StoreError> {
     let Some((bytes, causation)) = bytes.zip(causation) else { return Ok(None) };
-    let causation = causation.parse().map_err(|_| StoreError::Damaged(column))?;
+    let causation = causation.parse().map_err(damaged(column))?;
     Ok(Some(Sealed { bytes: bytes.into(), causation }))
 }
 
@@ -261,22 +264,22 @@ impl TryFrom<RawInbox> for InboxRow {
     type Error = StoreError;
 
     fn try_from(raw: RawInbox) -> Result<Self, StoreError> {
-        let join = raw.join_rule.map(|join| join.parse()).transpose();
+        let kind = raw.kind.parse().map_err(damaged("conversations.kind"))?;
         let settings = Settings {
             muted_until: raw.muted_until.map(Timestamp),
             pinned: raw.pinned,
             archived_seq: raw.archived_seq,
-            notify: raw.notify.parse().map_err(|_| StoreError::Damaged("pointers.notify"))?,
+            notify: raw.notify.parse().map_err(damaged("pointers.notify"))?,
         };
         Ok(Self {
-            user: raw.user_id.parse().map_err(|_| StoreError::Damaged("pointers.user_id"))?,
-            conversation: raw.conversation.parse().map_err(|_| StoreError::Damaged("pointers.conversation"))?,
-            kind: raw.kind.parse().map_err(|_| StoreError::Damaged("conversations.kind"))?,
+            user: raw.user_id.parse().map_err(damaged("pointers.user_id"))?,
+            conversation: raw.conversation.parse().map_err(damaged("pointers.conversation"))?,
+            kind,
             name: sealed(raw.name, Some(raw.name_causation), "conversations.name_causation")?,
             topic: sealed(raw.topic, raw.topic_causation, "conversations.topic_causation")?,
             picture: sealed(raw.picture, raw.picture_causation, "conversations.picture_causation")?,
-            history: raw.history.parse().map_err(|_| StoreError::Damaged("conversations.history"))?,
-            join: join.map_err(|_| StoreError::Damaged("conversations.join_rule"))?,
+            history: raw.history.parse().map_err(damaged("conversations.history"))?,
+            join: join_rule(raw.join_rule, kind)?,
             frozen: raw.frozen,
             slow_mode_ms: raw.slow_mode_ms,
             joined_seq: raw.joined_seq,
@@ -289,7 +292,7 @@ impl TryFrom<RawInbox> for InboxRow {
             last_message: None,
             read_seq: raw.read_seq,
             mentions_unread: raw.mentions_unread,
-            role: raw.role.parse().map_err(|_| StoreError::Damaged("members.role"))?,
+            role: raw.role.parse().map_err(damaged("members.role"))?,
             joined_at: Timestamp(raw.joined_at),
             left: !raw.present,
         })

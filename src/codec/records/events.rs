@@ -209,6 +209,18 @@ pub struct MemberState {
 }
 
 impl MemberState {
+    /// Sets the type and the body of `event`, which is a member's own.
+    pub fn set(&mut self, event: Event) {
+        event.name().clone_into(&mut self.r#type);
+        match event {
+            Event::Settings(body) => self.settings = Some(body),
+            Event::Hidden(body) => self.hidden = Some(body),
+            Event::Draft(body) => self.draft = Some(body),
+            Event::Block(body) => self.block = Some(body),
+            _ => {}
+        }
+    }
+
     /// The event, or none if this program does not know its type.
     pub fn event(&self) -> Option<Event> {
         Some(match self.r#type.as_str() {

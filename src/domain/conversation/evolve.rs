@@ -72,7 +72,7 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
         Event::Unbanned(lifted) => conversation.bans.retain(|user, _| !lifted.users.contains(user)),
         Event::Unmuted(lifted) => conversation.mutes.retain(|user, _| !lifted.users.contains(user)),
         Event::Muted(muted) => {
-            let until = muted.until.unwrap_or(Timestamp::FOREVER);
+            let until = Timestamp::end_of(muted.until);
             conversation.mutes.extend(muted.users.iter().map(|user| (*user, until)));
         }
         Event::Role(MemberRole { user, role }) => {
@@ -121,7 +121,7 @@ fn leave(conversation: &mut Conversation, left: &MemberLeft) {
     for user in &left.users {
         conversation.members.remove(user);
     }
-    let until = left.until.unwrap_or(Timestamp::FOREVER);
+    let until = Timestamp::end_of(left.until);
     conversation.bans.extend(left.banned.iter().map(|user| (*user, until)));
     if let Some(member) = left.promoted.and_then(|user| conversation.members.get_mut(&user)) {
         member.role = Role::Owner;

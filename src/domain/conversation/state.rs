@@ -104,9 +104,9 @@ impl Conversation {
         if self.kind != ConversationKind::Direct {
             return None;
         }
-        let mut blockers = self.members.iter().filter(|(_, member)| member.blocks).map(|(blocker, _)| *blocker == user);
-        // Who blocks is told so, and not whether the other does.
-        blockers.clone().any(|own| own).then_some(Blocked::ByOneself).or(blockers.next().map(|_| Blocked::ByOther))
+        let mut blockers = self.members.iter().filter(|(_, member)| member.blocks).map(|(blocker, _)| *blocker);
+        let blocks = self.members.get(&user).is_some_and(|member| member.blocks);
+        Blocked::of(blocks, blockers.any(|blocker| blocker != user))
     }
 
     /// The role of `user`; none: no member.
@@ -132,11 +132,8 @@ impl Conversation {
 
     /// Whether `user` may see message `seq`: it is there, and was not sent before the user came where that is hidden.
     pub fn shows(&self, user: UserId, seq: i64) -> bool {
-        let from = match self.history {
-            History::All => 1,
-            History::SinceJoin => self.members.get(&user).map_or(i64::MAX, |member| member.joined_seq + 1),
-        };
-        (from..=self.last_seq).contains(&seq)
+        let joined = self.members.get(&user).map_or(i64::MAX, |member| member.joined_seq);
+        seq > self.history.hidden_up_to(joined) && seq <= self.last_seq
     }
 
     /// The answer to a change that is in effect already.

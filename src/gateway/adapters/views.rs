@@ -8,13 +8,12 @@ use async_trait::async_trait;
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
 use crate::domain::conversation::{Event, MessageSent};
-use crate::domain::policy::{History, JoinRule, Role, Standing};
+use crate::domain::policy::{Role, Standing};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
-    ApiKey, ConversationRow, EditRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReactionRow, ReadError,
-    Reads, Sealed, UserRow,
+    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
@@ -76,35 +75,9 @@ impl From<store::MessageRow> for MessageRow {
             reply_to: row.reply_to,
             thread: row.thread,
             mentions: row.mentions,
-            edit: row.edit.map(|store::EditRow { at, causation, text, mentions }| EditRow {
-                at,
-                causation,
-                text,
-                mentions,
-            }),
-            reactions: row.reactions.into_iter().map(ReactionRow::from).collect(),
+            edit: row.edit,
+            reactions: row.reactions,
         }
-    }
-}
-
-impl From<store::ReactionRow> for ReactionRow {
-    fn from(row: store::ReactionRow) -> Self {
-        let store::ReactionRow { emoji, count, mine } = row;
-        Self { emoji, count, mine }
-    }
-}
-
-impl From<store::Sealed> for Sealed {
-    fn from(sealed: store::Sealed) -> Self {
-        Self { bytes: sealed.bytes, causation: sealed.causation }
-    }
-}
-
-/// The newest of what was there before a member came, where that is not for it.
-fn visible_after(history: History, joined: i64) -> i64 {
-    match history {
-        History::All => 0,
-        History::SinceJoin => joined,
     }
 }
 
@@ -125,16 +98,16 @@ impl From<store::InboxRow> for ConversationRow {
         Self {
             conversation: row.conversation,
             kind: row.kind,
-            name: row.name.map(Sealed::from),
-            topic: row.topic.map(Sealed::from),
-            picture: row.picture.map(Sealed::from),
+            name: row.name,
+            topic: row.topic,
+            picture: row.picture,
             history: row.history,
-            join: row.join.unwrap_or(JoinRule::of(row.kind)),
+            join: row.join,
             frozen: row.frozen,
             slow_mode_ms: row.slow_mode_ms,
-            visible_after: visible_after(row.history, row.joined_seq),
+            visible_after: row.history.hidden_up_to(row.joined_seq),
             settings: row.settings,
-            draft: row.draft.map(Sealed::from),
+            draft: row.draft,
             members_count: row.members_count,
             last_position: row.last_position,
             last_seq: row.last_seq,
@@ -182,7 +155,7 @@ impl Reads for Views {
         let row = self.store.membership(tenant, conversation, user).await?;
         Ok(row.map(|row| Membership {
             standing: Standing {
-                join: row.join.unwrap_or(JoinRule::of(row.kind)),
+                join: row.join,
                 frozen: row.frozen,
                 muted_until: row.muted_until,
                 banned_until: row.banned_until,
@@ -192,8 +165,8 @@ impl Reads for Views {
             },
             last_seq: row.last_seq,
             last_position: row.last_position,
-            visible_after_seq: visible_after(row.history, row.joined_seq),
-            visible_after_position: visible_after(row.history, row.joined_position),
+            visible_after_seq: row.history.hidden_up_to(row.joined_seq),
+            visible_after_position: row.history.hidden_up_to(row.joined_position),
         }))
     }
 

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::Context;
+use crate::domain::conversation::{self, Restriction};
 use crate::domain::{ConversationId, ErrorCode, Timestamp, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
@@ -59,6 +60,30 @@ pub struct OfMessage {
     pub conversation: ConversationId,
     /// Which.
     pub seq: i64,
+}
+
+impl From<&OfMessage> for conversation::OfMessage {
+    fn from(data: &OfMessage) -> Self {
+        Self { seq: data.seq }
+    }
+}
+
+/// Data of commands that restrict users, until a time or until it is lifted.
+#[derive(Deserialize)]
+pub struct OfRestricted {
+    /// Where.
+    pub conversation: ConversationId,
+    users: Vec<UserId>,
+    until: Option<Moment>,
+}
+
+impl OfRestricted {
+    /// The restriction, of users who exist.
+    pub async fn checked(self, edge: &Edge, context: &Context) -> Result<Restriction, Failure> {
+        check_count(edge, "users", &self.users, 1)?;
+        check_users(edge, context, &self.users).await?;
+        Ok(Restriction { users: self.users, until: self.until.map(|Moment(until)| until) })
+    }
 }
 
 /// A field that can be set, cleared by null, or left out.

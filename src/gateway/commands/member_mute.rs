@@ -1,24 +1,14 @@
 //! `member.mute`: lets users only read, until a time or until it is lifted.
 
-use serde::Deserialize;
-
-use super::fields::{Moment, check_count, check_users};
+use super::fields::OfRestricted;
 use super::{Context, Reply, changed};
-use crate::domain::conversation::{Command, Restriction};
-use crate::domain::{ConversationId, UserId};
+use crate::domain::conversation::Command;
 use crate::gateway::edge::Edge;
 
-#[derive(Deserialize)]
-pub struct Data {
-    conversation: ConversationId,
-    users: Vec<UserId>,
-    until: Option<Moment>,
-}
+pub type Data = OfRestricted;
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    check_count(edge, "users", &data.users, 1)?;
-    check_users(edge, context, &data.users).await?;
-    let until = data.until.map(|Moment(until)| until);
-    let command = Command::Mute(Restriction { users: data.users, until });
-    edge.ask_conversation(context.command(data.conversation, command)).await.map(changed)
+    let conversation = data.conversation;
+    let command = Command::Mute(data.checked(edge, context).await?);
+    edge.ask_conversation(context.command(conversation, command)).await.map(changed)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Flight, Hot, Outcome, Owner};
+use super::{Hot, Outcome, Owner};
 use crate::domain::UserId;
 use crate::domain::decision::Recorded;
 use crate::sequencer::aggregate::{Aggregate, Hears, RosterChange};
@@ -22,13 +22,12 @@ impl<A: Aggregate> Owner<A> {
     pub fn audience(&mut self, id: A::Id, offset: i64, recorded: Option<&Recorded<A::Event>>) -> Option<Audience> {
         let mut roster = self.hot.get_mut(&id)?.roster();
         let Some(recorded) = recorded else { return Some(Audience::Known(Arc::default(), Vec::new())) };
-        let flying = self.flights.iter().filter_map(|flight| match flight {
-            Flight::Append { command, recorded, .. } if command.aggregate == id => recorded.as_deref(),
-            _ => None,
-        });
-        let since = self.tail.iter().filter(|tail| tail.offset > offset && tail.aggregate == id);
-        let since = since.filter_map(|tail| tail.recorded.as_deref()).chain(flying);
-        let changes: Vec<_> = since.map(|later| A::roster_change(&later.event)).filter(|c| !c.is_none()).collect();
+        let since = self.recorded_from(offset + 1).filter(|(aggregate, _)| *aggregate == id);
+        let changes: Vec<_> = since
+            .map(|(_, later)| later)
+            .map(|later| A::roster_change(&later.event))
+            .filter(|c| !c.is_none())
+            .collect();
         if !changes.is_empty() {
             let mut then: HashSet<UserId> = roster.iter().copied().collect();
             for RosterChange { joined, left } in changes.into_iter().rev() {

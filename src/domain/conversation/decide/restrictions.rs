@@ -13,7 +13,7 @@ use crate::domain::{Rejection, Timestamp, UserId};
 pub fn ban(conversation: &Conversation, input: &Input, ban: &Restriction) -> Outcome {
     let users = asked(conversation, input, &ban.users, Action::Ban)?;
     check_end(input, ban)?;
-    let until = ban.until.unwrap_or(Timestamp::FOREVER);
+    let until = Timestamp::end_of(ban.until);
     let is_so = |user: &UserId| conversation.bans.get(user) == Some(&until) && conversation.role(*user).is_none();
     if users.iter().all(is_so) {
         return already(conversation);
@@ -33,7 +33,7 @@ pub fn unban(conversation: &Conversation, input: &Input, users: &Users) -> Outco
 pub fn mute(conversation: &Conversation, input: &Input, mute: &Restriction) -> Outcome {
     let users = asked(conversation, input, &mute.users, Action::Mute)?;
     check_end(input, mute)?;
-    let until = mute.until.unwrap_or(Timestamp::FOREVER);
+    let until = Timestamp::end_of(mute.until);
     if users.iter().all(|user| conversation.mutes.get(user) == Some(&until)) {
         return already(conversation);
     }
