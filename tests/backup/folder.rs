@@ -45,13 +45,13 @@ pub async fn back_up(source: &Stack, world: &mut World) -> Folder {
     let first: u64 = records(&manifest(folder.path(), 1));
 
     world.go_on(source, "later").await;
-    world.forget(source).await;
     source.run(&["admin", "backup", "--to", to]).await;
     let second = manifest(folder.path(), 2);
     assert_eq!(second["previous"]["number"], 1);
     let tombstones: u64 =
         second["objects"].as_array().expect("objects").iter().filter_map(|o| o["tombstones"].as_u64()).sum();
-    assert_eq!(tombstones, 1);
+    // Two messages, and each with what happened to it.
+    assert!(tombstones >= 2, "{tombstones}");
     assert!(records(&second) > 15 && records(&second) < first, "only what is new: {second}");
     let keys = files(&folder.path().join("keys"));
     assert!(!keys.is_empty() && keys.iter().all(|key| key.to_string_lossy().contains("0000000002")), "{keys:?}");
@@ -148,7 +148,7 @@ async fn forgotten(target: &Stack, world: &World) {
     for partition in 0..PARTITIONS {
         for record in read_to_end(&target.kafka(), topics::CONVERSATION_EVENTS, partition).await.expect("reads") {
             events += 1;
-            assert_ne!(record.key.as_deref(), Some(world.removed.2.as_bytes()));
+            assert_ne!(record.key.as_deref(), Some(world.removed.1.as_bytes()));
         }
     }
     assert!(events > 30, "{events}");

@@ -49,7 +49,7 @@ impl Chooser<'_> {
             90..92 => self.typing(),
             92..93 => self.block(),
             93..95 => passing("inbox", json!({ "limit": 20 })),
-            95..97 => self.history(),
+            95..97 => self.look(),
             _ => self.watch(),
         }
     }
@@ -253,9 +253,15 @@ impl Chooser<'_> {
         passing(kind, json!({ "user": self.others(1)[0] }))
     }
 
-    fn history(&mut self) -> Deed {
+    /// What only reads.
+    fn look(&mut self) -> Deed {
         let Some(conversation) = self.place() else { return passing("ping", json!({})) };
-        passing("history", json!({ "conversation": conversation, "limit": 20 }))
+        match self.rng.random_range(0..4) {
+            0 => passing("pins", json!({ "conversation": conversation })),
+            1 => passing("permissions", json!({ "conversation": conversation, "action": "send" })),
+            2 => passing("blocks", json!({})),
+            _ => passing("history", json!({ "conversation": conversation, "limit": 20 })),
+        }
     }
 
     fn watch(&mut self) -> Deed {
