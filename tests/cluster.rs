@@ -223,14 +223,7 @@ fn sent_by(actor: UserId) -> ConversationEvent {
         epoch: 0,
         partition: 0,
         index: 1,
-        message_sent: Some(MessageSent {
-            seq: 3,
-            client_id: uuid::Uuid::now_v7(),
-            text: None,
-            reply_to: None,
-            thread: None,
-            mentions: Vec::new(),
-        }),
+        message_sent: Some(MessageSent::new(3, uuid::Uuid::now_v7())),
         ..ConversationEvent::default()
     }
 }

@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::{JournalRecord, Presence, PresenceStatus};
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::conversation::{Conversation, Lookup, Message};
+use tidings::domain::conversation::{Conversation, Lookup, Message, Thread};
 use tidings::domain::user::User;
 use tidings::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use tidings::log::{Fetched, topics};
@@ -138,9 +138,18 @@ async fn agrees_with_sequencer(store: &Store, history: &History, partition: i32)
             // Of all users, and of no time.
             let users = history.user_ids().iter().map(|user| (*user, Default::default()));
             let reacted = users.chain(message.reacted.clone()).collect();
-            (seq, Message { touched: 0, reacted, complete: false, ..message })
+            let users = history.user_ids().iter().map(|user| (*user, Vec::new()));
+            let votes = users.chain(message.votes.clone()).collect();
+            (seq, Message { touched: 0, reacted, votes, complete: false, ..message })
         });
         prop_assert_eq!(found.messages, messages.collect::<HashMap<_, _>>());
+        let mut threads = std::mem::take(&mut state.known.threads);
+        let threads = (1..=state.last_seq).map(|root| {
+            let thread = threads.remove(&root).unwrap_or_default();
+            let readers = history.user_ids().iter().map(|user| (*user, 0)).chain(thread.readers).collect();
+            (root, Thread { readers, complete: false, touched: 0, ..thread })
+        });
+        prop_assert_eq!(found.threads, threads.collect::<HashMap<_, _>>());
     }
     prop_assert_eq!(loaded.conversations, known);
     Ok(())
@@ -148,7 +157,8 @@ async fn agrees_with_sequencer(store: &Store, history: &History, partition: i32)
 
 /// Every message there ever was, and what everybody reacted to it with.
 fn lookups(state: &Conversation, users: &[UserId]) -> Vec<(ConversationId, Lookup)> {
-    let of_message = |seq| users.iter().map(move |user| Lookup::Reactions(seq, *user)).chain([Lookup::Message(seq)]);
+    let of_user = |seq, user| [Lookup::Part(seq, user), Lookup::Thread(seq, user)];
+    let of_message = |seq| users.iter().flat_map(move |user| of_user(seq, *user)).chain([Lookup::Message(seq)]);
     (1..=state.last_seq).flat_map(of_message).map(|lookup| (state.id, lookup)).collect()
 }
 

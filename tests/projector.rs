@@ -175,7 +175,7 @@ async fn keep_reading(store: Store, history: Arc<History>, stop: CancellationTok
             let present = changes.rows[0].iter().filter(|row| !row.left).count();
             assert_eq!(present, changes.rows[1].len());
             for row in &changes.rows[0] {
-                assert!(row.last_message.as_ref().is_none_or(|message| message.seq == row.last_seq), "or removed");
+                assert!(row.last_message.as_ref().is_none_or(|message| message.sent.seq == row.last_seq), "or removed");
                 store.membership(history.tenant, row.conversation, *user).await.expect("membership").expect("is there");
                 let events = store.events(row.conversation, row.user, 0, 1_000).await.expect("events");
                 assert!(events.windows(2).all(|pair| pair[0].position < pair[1].position));

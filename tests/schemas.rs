@@ -12,8 +12,8 @@ use tidings::domain::conversation::{
     SendMessage, UpdateConversation, Users,
 };
 use tidings::domain::conversation::{
-    ConversationCreated, DeleteReason, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
-    MessageEdited, MessageSent, Notify, RemovedMessage, Settings,
+    ConversationCreated, DeleteReason, Forward, InThread, LeaveReason, Located, MemberJoined, MemberLeft, MemberRole,
+    MessageDeleted, MessageEdited, MessageSent, Notify, PollRules, RemovedMessage, Settings, Vote,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
 use tidings::domain::user::{OfUser, Profile};
@@ -90,7 +90,15 @@ fn every_struct_is_its_schema() {
         reply_to: Some(1),
         thread: Some(2),
         mentions: vec!["all".into()],
+        content: Some(bytes()),
+        forward: Some(Forward { author: id(8), at: Timestamp(5) }),
+        live_until: Some(Timestamp(6)),
+        poll: Some(PollRules { options: 3, multiple: true, closes_at: Some(Timestamp(7)) }),
+        expires_in_ms: Some(60_000),
     });
+    command.located = Some(Located { seq: 3, content: bytes(), live_until: Timestamp(6) });
+    command.vote = Some(Vote { seq: 3, options: vec![0, 2] });
+    command.thread_read = Some(InThread { thread: 3, thread_seq: 4 });
     command.read = Some(MarkRead { seq: 7 });
     command.members = Some(Users { users: vec![id(5), id(6)] });
     let mentions = Some(vec!["all".into()]);
@@ -130,6 +138,12 @@ fn every_struct_is_its_schema() {
         reply_to: Some(1),
         thread: Some(1),
         mentions: vec!["here".into()],
+        thread_seq: Some(2),
+        content: Some(bytes()),
+        forward: Some(Forward { author: id(8), at: Timestamp(5) }),
+        live_until: Some(Timestamp(6)),
+        poll: Some(PollRules { options: 3, multiple: true, closes_at: Some(Timestamp(7)) }),
+        expires_at: Some(Timestamp(8)),
     };
     let event = ConversationEvent {
         event_id: id(1),
@@ -172,6 +186,7 @@ fn every_struct_is_its_schema() {
                 positions: vec![2, 4],
                 at: Timestamp(6),
                 client_id: Some(Uuid::now_v7()),
+                thread: Some(InThread { thread: 3, thread_seq: 4 }),
             }],
             reason: DeleteReason::Moderator,
         }),
@@ -180,6 +195,8 @@ fn every_struct_is_its_schema() {
         conversation_updated: Some(update),
         member_role: Some(MemberRole { user: id(5), role: Role::Admin }),
         restriction: Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) }),
+        located: Some(Located { seq: 3, content: bytes(), live_until: Timestamp(6) }),
+        vote: Some(Vote { seq: 3, options: vec![0, 2] }),
     };
     let journal = JournalRecord {
         id: id(1),
@@ -262,6 +279,7 @@ fn every_struct_is_its_schema() {
             hidden: Some(OfMessage { seq: 3 }),
             draft: Some(Draft { text: Some(bytes()) }),
             block: Some(Block { blocked: true }),
+            thread: Some(InThread { thread: 3, thread_seq: 4 }),
         }),
         holds(UserEvent {
             event_id: id(1),

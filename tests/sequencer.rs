@@ -136,15 +136,7 @@ async fn commands_become_deliveries_also_across_a_takeover() {
         client_id: Uuid::now_v7(),
     };
     command(Command::Create(create)).await;
-    let send = || {
-        Command::Send(SendMessage {
-            client_id: Uuid::now_v7(),
-            text: Some("sealed".into()),
-            reply_to: None,
-            thread: None,
-            mentions: vec![],
-        })
-    };
+    let send = || Command::Send(SendMessage { text: Some("sealed".into()), ..SendMessage::new(Uuid::now_v7()) });
     for _ in 0..20 {
         command(send()).await;
     }
@@ -223,7 +215,7 @@ async fn a_burst_into_a_large_group_notifies_everybody_once() {
     };
     let send = |_| {
         let text = Some("sealed".into());
-        Command::Send(SendMessage { client_id: Uuid::now_v7(), text, reply_to: None, thread: None, mentions: vec![] })
+        Command::Send(SendMessage { text, ..SendMessage::new(Uuid::now_v7()) })
     };
     for command in std::iter::once(Command::Create(create)).chain((0..SENDS).map(send)) {
         let record = ConversationCommand::new(tenant, conversation, ada, command);

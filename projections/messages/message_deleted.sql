@@ -15,5 +15,6 @@ SELECT conversation, seq, TRUE, epoch, partition, index FROM removed
 ON CONFLICT (conversation, seq) DO UPDATE
 SET deleted = TRUE, position = NULL, sender = NULL, client_id = NULL, at = NULL, text = NULL, causation = NULL, reply_to = NULL,
     thread = NULL, mentions = '{}', edits = '{}', edited_at = NULL, edit_text = NULL, edit_causation = NULL, fingerprint = NULL,
-    sent_mentions = NULL, epoch = EXCLUDED.epoch, index = EXCLUDED.index
+    sent_mentions = NULL, content = NULL, more = NULL, expires_at = NULL, located = NULL, located_causation = NULL, live_until = NULL,
+    epoch = EXCLUDED.epoch, index = EXCLUDED.index
 WHERE (m.epoch, m.index) < (EXCLUDED.epoch, EXCLUDED.index);

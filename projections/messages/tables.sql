@@ -12,6 +12,11 @@ CREATE TABLE messages (
     causation       TEXT,
     reply_to        BIGINT,
     thread          BIGINT,
+    -- A location, a contact or what a poll asks: sealed, opens as the text does.
+    content         BYTEA,
+    -- What most messages do not have: thread_seq, forward, live_until, poll, expires_at, as in the event.
+    more            JSONB,
+    expires_at      BIGINT,
     -- Those that count: of the newest edit.
     mentions        TEXT[] NOT NULL DEFAULT '{}',
     -- Positions of the edits, oldest first, and what the newest brought.
@@ -22,13 +27,20 @@ CREATE TABLE messages (
     fingerprint     BYTEA,
     -- As it was sent; NULL where it was not edited.
     sent_mentions   TEXT[],
+    -- Where a live location is now, and until when it moves.
+    located         BYTEA,
+    located_causation TEXT,
+    live_until      BIGINT,
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
     index           BIGINT NOT NULL,
     PRIMARY KEY (conversation, seq)
 );
+-- For who removes them on time.
+CREATE INDEX ON messages (expires_at) WHERE expires_at IS NOT NULL;
 -- Mentions after one's read pointer are counted; most messages have none.
 CREATE INDEX ON messages (conversation, seq) WHERE mentions <> '{}';
+CREATE INDEX ON messages (conversation, thread, seq) WHERE thread IS NOT NULL;
 
 -- Apart from the messages, so that one that is deleted is not sent again. Pruned when no command of the partition can name it any more.
 CREATE TABLE client_ids (

@@ -22,7 +22,7 @@ use crate::gateway::listener;
 use crate::log::{reach, topics};
 use crate::registry::{self, Auth};
 use crate::store::Store;
-use crate::{projector, publisher};
+use crate::{projector, publisher, scheduler};
 
 pub use operations::Health;
 
@@ -45,13 +45,16 @@ pub struct Roles {
     pub projector: bool,
     /// Publishes.
     pub publisher: bool,
+    /// Asks for what is due.
+    pub scheduler: bool,
 }
 
 impl Roles {
     /// None of them.
-    pub const NONE: Self = Self { gateway: false, sequencer: false, projector: false, publisher: false };
+    pub const NONE: Self =
+        Self { gateway: false, sequencer: false, projector: false, publisher: false, scheduler: false };
     /// All of them.
-    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true };
+    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true, scheduler: true };
 }
 
 /// What every role needs.
@@ -228,6 +231,17 @@ pub async fn run(
         options.session_timeout_ms = installation.session_timeout_ms();
         options.trim = Some(publisher::trim::Options::new(trimming::needs(&installation)));
         running.spawn(publisher::run(options, behind.clone()));
+    }
+    if roles.scheduler {
+        let options = scheduler::Options {
+            client: installation.client.clone(),
+            store: installation.store.clone(),
+            codec: installation.codec,
+            partitions: installation.partitions(),
+            interval: installation.config.scheduler.interval,
+            batch: installation.config.scheduler.batch_messages,
+        };
+        running.spawn(scheduler::run(options, behind.clone()));
     }
     let serving = if roles.gateway {
         tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), failed.clone()))

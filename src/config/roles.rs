@@ -65,6 +65,22 @@ impl Publisher {
     }
 }
 
+/// `[scheduler]`: asking for what is due.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduler {
+    pub batch_messages: usize,
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
+}
+
+impl Scheduler {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.range("scheduler.batch_messages", self.batch_messages, 1..=100_000);
+        problems.range("scheduler.interval_ms", self.interval.as_millis(), 10..=600_000);
+    }
+}
+
 /// `[sessions]`: how a gateway shows that it lives.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -25,6 +25,8 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_LEN + TAG_BYTES;
 pub enum Field {
     /// The text of a message.
     Text,
+    /// What a message holds beside its text.
+    Content,
     /// What somebody has begun to write.
     Draft,
     /// The name of a conversation.
@@ -40,6 +42,7 @@ impl Field {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Content => "content",
             Self::Draft => "draft",
             Self::Name => "name",
             Self::Topic => "topic",

@@ -18,7 +18,8 @@ use super::progress::Progress;
 use super::tools::Tools;
 
 /// The version that `dev/kafka/pom.xml` names; a test keeps them the same.
-pub const KAFKA_VERSION: &str = "4.3.1";
+/// Not 4.3: see `docs/decisions/009-kafka-4.2.md`.
+pub const KAFKA_VERSION: &str = "4.2.2";
 const GOAL: &str = "dependency:copy-dependencies";
 const POM: &str = include_str!("../../dev/kafka/pom.xml");
 

@@ -91,7 +91,22 @@ impl Reads for FakeReads {
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError> {
         let rows = self.messages.get(&conversation).map(|rows| rows.clone()).unwrap_or_default();
-        Ok(rows.into_iter().filter(|row| (first..=last).contains(&row.seq)).collect())
+        Ok(rows.into_iter().filter(|row| (first..=last).contains(&row.sent.seq)).collect())
+    }
+
+    async fn thread(&self, _: UserId, _: ConversationId, _: ThreadRange, _: i64) -> Result<Vec<MessageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn threads(
+        &self,
+        _: UserId,
+        _: ConversationId,
+        _: (i64, i64),
+        _: bool,
+        _: u32,
+    ) -> Result<Vec<ThreadRow>, ReadError> {
+        Ok(Vec::new())
     }
 
     async fn pins(&self, _: UserId, _: ConversationId) -> Result<Vec<MessageRow>, ReadError> {

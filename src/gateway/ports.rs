@@ -19,7 +19,10 @@ use crate::crypto::Field;
 use crate::domain::policy::Role;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
-pub use rows::{ConversationRow, EditRow, EventRow, Membership, MessageRow, ReactionRow, Sealed};
+pub use rows::{
+    ConversationRow, EditRow, EventRow, LocatedRow, Membership, MessageRow, ReactionRow, Sealed, ThreadRange,
+    ThreadRow, VotesRow,
+};
 
 /// Why a view cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,23 @@ pub trait Reads: Send + Sync {
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError>;
+    /// The first `limit` messages of a thread that were not removed, as `user` sees them.
+    async fn thread(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        range: ThreadRange,
+        limit: i64,
+    ) -> Result<Vec<MessageRow>, ReadError>;
+    /// Threads whose newest message lies between the two of `seqs`, the newest first; only those that `user` follows, if `following`.
+    async fn threads(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        seqs: (i64, i64),
+        following: bool,
+        limit: u32,
+    ) -> Result<Vec<ThreadRow>, ReadError>;
     /// The pinned messages, as `user` sees them, pinned last first.
     async fn pins(&self, user: UserId, conversation: ConversationId) -> Result<Vec<MessageRow>, ReadError>;
     /// The first `limit` events after `position` that `user` may see, oldest first.

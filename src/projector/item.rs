@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::codec::Codec;
 use crate::codec::records::{ConversationEvent, MemberState, Presence, Receipt, UserEvent};
-use crate::domain::conversation::{MemberJoined, MessageEdited, Restriction, UpdateConversation};
+use crate::domain::conversation::{Located, MemberJoined, MessageEdited, MessageSent, Restriction, UpdateConversation};
 use crate::domain::{Timestamp, UserId};
 use crate::log::{Fetched, topics};
 
@@ -138,11 +138,7 @@ impl Item {
             (item.users, item.roles) = created.members.iter().map(|m| (m.user.to_string(), m.role.to_string())).unzip();
         }
         if let Some(sent) = event.message_sent {
-            item.seq = sent.seq;
-            item.client_id = Some(sent.client_id);
-            item.text = sent.text;
-            (item.reply_to, item.thread, item.mentions) =
-                (sent.reply_to, sent.thread, sent.mentions.into_iter().map(storable).collect());
+            item.sent(sent);
         }
         if let Some(MemberJoined { users, role, first_slot, read_seq }) = event.member_joined {
             item.users = users.iter().map(ToString::to_string).collect();
@@ -153,7 +149,10 @@ impl Item {
             item.promoted = left.promoted.map(|user| user.to_string());
             item.body = Some(json!({ "banned": left.banned, "until": Timestamp::end_of(left.until) }));
         }
-        item.rare(event.message_edited, event.conversation_updated);
+        item.rare(event.message_edited, event.located, event.conversation_updated);
+        if let Some(vote) = event.vote {
+            item.body = Some(json!(vote));
+        }
         if let Some(deleted) = event.message_deleted {
             item.body = Some(json!({ "messages": deleted.messages }));
         }
@@ -173,8 +172,27 @@ impl Item {
         item
     }
 
+    fn sent(&mut self, sent: MessageSent) {
+        let MessageSent { seq, client_id, text, reply_to, thread, mentions, .. } = sent;
+        (self.seq, self.client_id, self.text) = (seq, Some(client_id), text);
+        (self.reply_to, self.thread) = (reply_to, thread);
+        self.mentions = mentions.into_iter().map(storable).collect();
+        let MessageSent { thread_seq, content, forward, live_until, poll, expires_at, .. } = sent;
+        let mut more = json!({
+            "thread_seq": thread_seq, "content": content.map(|content| hex(&content)), "forward": forward, "live_until": live_until,
+            "poll": poll, "expires_at": expires_at,
+        });
+        if let Some(fields) = more.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+            self.body = (!fields.is_empty()).then_some(more);
+        }
+    }
+
     /// What holds sealed content.
-    fn rare(&mut self, edited: Option<MessageEdited>, updated: Option<UpdateConversation>) {
+    fn rare(&mut self, edited: Option<MessageEdited>, located: Option<Located>, updated: Option<UpdateConversation>) {
+        if let Some(Located { seq, content, live_until }) = located {
+            self.body = Some(json!({ "seq": seq, "content": hex(&content), "live_until": live_until }));
+        }
         if let Some(MessageEdited { seq, text, fingerprint, mentions }) = edited {
             self.text = Some(text);
             self.mentions = mentions.into_iter().map(storable).collect();
@@ -207,7 +225,8 @@ impl Item {
             text: state.draft.and_then(|draft| draft.text),
             body: settings
                 .or_else(|| state.hidden.map(|of| json!(of)))
-                .or_else(|| state.block.map(|block| json!(block))),
+                .or_else(|| state.block.map(|block| json!(block)))
+                .or_else(|| state.thread.map(|read| json!(read))),
             ..Self::default()
         }
     }

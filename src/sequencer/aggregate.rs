@@ -151,7 +151,7 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
     /// Forgets what the view has, which has all events before `position`, but what retries may need that were made since `before`.
     fn forget(state: &mut Self::State, before: Timestamp, position: i64);
     /// What must be looked up in the view to decide `input`, as it is not in `state`.
-    fn lookup(state: Option<&Self::State>, input: &Self::Input) -> Option<Self::Lookup>;
+    fn lookups(state: Option<&Self::State>, input: &Self::Input) -> Vec<Self::Lookup>;
     /// Brings what was looked up past an event.
     fn refresh(found: &mut Self::Found, recorded: &Recorded<Self::Event>);
     /// Takes what was looked up.

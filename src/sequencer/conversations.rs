@@ -5,7 +5,9 @@ use crate::codec::records::{
     ConversationCommand, ConversationEvent, JournalRecord, MemberState, Receipt, StreamRecord,
 };
 use crate::codec::{Codec, DecodeError, EncodeError};
-use crate::domain::conversation::{self, Command as Asked, Conversation, Event, Input, Known, Lookup, OfMessage, Read};
+use crate::domain::conversation::{
+    self, Command as Asked, Conversation, Event, InThread, Input, Known, Lookup, OfMessage, Read,
+};
 use crate::domain::decision::{Decision, Recorded};
 use crate::domain::policy::{self, Action};
 use crate::domain::time::MINUTE_MS;
@@ -81,7 +83,7 @@ impl Aggregate for Conversations {
                 key: format!("{conversation}/{}", recorded.actor),
                 value: Some(codec.encode(&receipt(stamp, recorded, *read))?),
             },
-            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) => StreamRecord {
+            event if own(event) => StreamRecord {
                 stream: topics::MEMBER_STATE.to_owned(),
                 key: format!("{conversation}/{}/{}", recorded.actor, kind_of_state(&recorded.event)),
                 value: Some(codec.encode(&member_state(stamp, recorded))?),
@@ -143,7 +145,7 @@ impl Aggregate for Conversations {
     fn hears(event: &Event) -> Hears {
         match event {
             Event::Read(_) | Event::Delivered(_) => Hears::Few,
-            Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) => Hears::Actor,
+            event if own(event) => Hears::Actor,
             _ => Hears::Everyone,
         }
     }
@@ -152,13 +154,14 @@ impl Aggregate for Conversations {
         state.known.forget(before, position);
     }
 
-    fn lookup(state: Option<&Conversation>, input: &Input) -> Option<Lookup> {
+    fn lookups(state: Option<&Conversation>, input: &Input) -> Vec<Lookup> {
         let recent_since = input.at.plus(-RECENT_SENDS_MS);
+        let anybodys = matches!(input.command, Asked::Send(_) | Asked::Expire(_));
         match state {
             // Who is no member is refused whatever the message is; only a retry of a send hears what it heard before.
-            Some(state) if state.role(input.actor).is_none() && !matches!(input.command, Asked::Send(_)) => None,
-            Some(state) => state.known.lookup(input, recent_since),
-            None => Known::default().lookup(input, recent_since),
+            Some(state) if state.role(input.actor).is_none() && !anybodys => Vec::new(),
+            Some(state) => state.known.lookups(input, recent_since),
+            None => Known::default().lookups(input, recent_since),
         }
     }
 
@@ -171,10 +174,16 @@ impl Aggregate for Conversations {
     }
 }
 
+/// Whether it is of what a member keeps for itself.
+fn own(event: &Event) -> bool {
+    matches!(event, Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) | Event::ThreadRead(_))
+}
+
 /// The last part of the key in `member-state`.
 fn kind_of_state(event: &Event) -> String {
     match event {
         Event::Hidden(OfMessage { seq }) => format!("hidden/{seq}"),
+        Event::ThreadRead(InThread { thread, .. }) => format!("thread/{thread}"),
         Event::Draft(_) => "draft".to_owned(),
         Event::Block(_) => "block".to_owned(),
         _ => "settings".to_owned(),

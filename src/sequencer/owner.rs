@@ -170,7 +170,7 @@ impl<A: Aggregate> Owner<A> {
 
     /// Decides a command. What it returns must be appended, in this order, and its report given to [`Owner::reported`].
     ///
-    /// `looked_up`: whether the view was asked for [`Aggregate::lookup`] of it. Without that a late retry would be taken for new, and a message
+    /// `looked_up`: whether the view was asked for [`Aggregate::lookups`] of it. Without that a late retry would be taken for new, and a message
     /// for removed.
     ///
     /// # Errors
@@ -193,7 +193,7 @@ impl<A: Aggregate> Owner<A> {
             return Ok(None);
         };
         hot.touched = self.clock;
-        if !looked_up && A::lookup(hot.state.as_ref(), &command.input).is_some() {
+        if !looked_up && !A::lookups(hot.state.as_ref(), &command.input).is_empty() {
             self.answer(command, Err(unavailable("what it names could not be looked up in time")));
             return Ok(None);
         }

@@ -95,8 +95,8 @@ impl Aggregate for Counter {
         Hears::Everyone
     }
     fn forget(_: &mut i64, _: Timestamp, _: i64) {}
-    fn lookup(_: Option<&i64>, _: &u32) -> Option<Infallible> {
-        None
+    fn lookups(_: Option<&i64>, _: &u32) -> Vec<Infallible> {
+        Vec::new()
     }
     fn refresh((): &mut (), _: &Recorded<i64>) {}
     fn recall(_: &mut i64, (): ()) {}

@@ -148,8 +148,8 @@ impl Aggregate for Users {
 
     fn forget(_: &mut User, _: Timestamp, _: i64) {}
 
-    fn lookup(_: Option<&User>, _: &Input) -> Option<Infallible> {
-        None
+    fn lookups(_: Option<&User>, _: &Input) -> Vec<Infallible> {
+        Vec::new()
     }
 
     fn refresh((): &mut (), _: &Recorded<Event>) {}

@@ -75,6 +75,7 @@ impl Store {
         let mut found = HashMap::new();
         lookups::sends(&mut snapshot, lookups, &mut found).await?;
         lookups::messages(&mut snapshot, lookups, &mut found).await?;
+        lookups::threads(&mut snapshot, lookups, &mut found).await?;
         snapshot.commit().await?;
         Ok(LoadedConversations { head, conversations, found })
     }

@@ -1,11 +1,13 @@
 //! Postgres: connecting, migrations, and the queries of sequencers and gateways. Views only; see `projections/`.
 
+mod due;
 mod installation;
 mod load;
 mod reads;
 mod restores;
 mod rows;
 mod tenancy;
+mod threads;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -14,11 +16,15 @@ use crate::domain::EventId;
 use crate::log::journal::Head;
 use crate::projector::catalog::{self, Installed};
 
+pub use due::Due;
 pub use load::{LoadedConversations, LoadedUsers};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
-pub use rows::{EditRow, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, ReactionRow, Sealed};
+pub use rows::{
+    EditRow, EventRow, InboxCursor, InboxRow, LocatedRow, MembershipRow, MessageRow, ReactionRow, Sealed, VotesRow,
+};
 pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};
+pub use threads::{ThreadRange, ThreadRow};
 
 /// The version of the views that is read.
 pub const LIVE: &str = "live";

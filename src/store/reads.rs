@@ -58,6 +58,7 @@ macro_rules! messages {
         sqlx::query_as(concat!($wanted, include_str!("queries/message.sql")))
     };
 }
+pub(super) use messages;
 
 impl Store {
     /// How `user` stands to `conversation`; none if there is no such conversation in the tenant.
@@ -223,7 +224,7 @@ impl Store {
         .await?;
         snapshot.commit().await?;
         let mut rows = rows.into_iter().map(MessageRow::try_from).collect::<Result<Vec<_>, _>>()?;
-        rows.sort_by_key(|row| pinned.iter().position(|seq| *seq == row.seq));
+        rows.sort_by_key(|row| pinned.iter().position(|seq| *seq == row.sent.seq));
         Ok(rows)
     }
 
@@ -408,8 +409,9 @@ async fn last_messages(
     let mut newest = HashMap::with_capacity(messages.len());
     for raw in messages {
         let viewer: UserId = raw.viewer.parse().map_err(damaged("the viewer of a message"))?;
+        let conversation: ConversationId = raw.conversation.parse().map_err(damaged("messages.conversation"))?;
         let message = MessageRow::try_from(raw)?;
-        newest.insert((viewer, message.conversation, message.seq), message);
+        newest.insert((viewer, conversation, message.sent.seq), message);
     }
     for row in rows {
         row.last_message = newest.get(&(row.user, row.conversation, row.last_seq)).cloned();

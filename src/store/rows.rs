@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::reads::{StoreError, damaged};
-use crate::domain::conversation::Settings;
+use crate::domain::conversation::{Forward, MessageSent, PollRules, Settings};
 use crate::domain::policy::{Blocked, ConversationKind, History, JoinRule, Role};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
@@ -79,22 +79,49 @@ impl TryFrom<RawMembership> for MembershipRow {
     }
 }
 
-/// A message.
+/// A message as one of its readers sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageRow {
-    pub conversation: ConversationId,
-    pub seq: i64,
+    /// Of `message.sent`.
     pub position: i64,
+    /// Who sent it.
     pub sender: UserId,
-    pub client_id: Uuid,
+    /// Of `message.sent`.
     pub at: Timestamp,
-    pub text: Option<Bytes>,
+    /// The command that brought it: its text and content open only with it.
     pub causation: CommandId,
-    pub reply_to: Option<i64>,
-    pub thread: Option<i64>,
-    pub mentions: Vec<String>,
+    /// As it was sent.
+    pub sent: MessageSent,
+    /// What the newest edit made of it.
     pub edit: Option<EditRow>,
+    /// Where its location moved to.
+    pub located: Option<LocatedRow>,
+    /// Of a poll.
+    pub votes: Option<VotesRow>,
+    /// Messages in its thread.
+    pub replies: i64,
+    /// One for each emoji.
     pub reactions: Vec<ReactionRow>,
+}
+
+/// Where a live location is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocatedRow {
+    /// Sealed.
+    pub content: Sealed,
+    /// Until when it moves.
+    pub live_until: Timestamp,
+}
+
+/// How a poll stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct VotesRow {
+    /// Whether it was ended.
+    pub closed: bool,
+    /// How many chose what: number of the answer, then votes. That of -1 is how many voted at all.
+    pub counts: Vec<(i32, i64)>,
+    /// What the reader chose.
+    pub mine: Vec<i32>,
 }
 
 /// What the newest edit made of a message.
@@ -166,7 +193,7 @@ pub struct InboxCursor {
 
 #[derive(FromRow)]
 pub(super) struct RawMessage {
-    conversation: String,
+    pub conversation: String,
     seq: i64,
     pub viewer: String,
     pub position: i64,
@@ -177,40 +204,68 @@ pub(super) struct RawMessage {
     causation: String,
     reply_to: Option<i64>,
     thread: Option<i64>,
+    content: Option<Vec<u8>>,
+    more: Option<Json<More>>,
     mentions: Vec<String>,
     edited_at: Option<i64>,
     edit_text: Option<Vec<u8>>,
     edit_causation: Option<String>,
     edit_mentions: Vec<String>,
+    located: Option<Vec<u8>>,
+    located_causation: Option<String>,
+    live_until: Option<i64>,
+    votes: Option<Json<VotesRow>>,
+    replies: i64,
     reactions: Json<Vec<ReactionRow>>,
+}
+
+/// What most messages do not have.
+#[derive(Default, Deserialize)]
+struct More {
+    thread_seq: Option<i64>,
+    forward: Option<Forward>,
+    live_until: Option<Timestamp>,
+    poll: Option<PollRules>,
+    expires_at: Option<Timestamp>,
 }
 
 impl TryFrom<RawMessage> for MessageRow {
     type Error = StoreError;
 
     fn try_from(raw: RawMessage) -> Result<Self, StoreError> {
-        let edit = match (raw.edited_at, raw.edit_text, raw.edit_causation) {
-            (Some(at), Some(text), Some(causation)) => Some(EditRow {
-                at: Timestamp(at),
-                causation: causation.parse().map_err(damaged("messages.edit_causation"))?,
-                text: text.into(),
-                mentions: raw.edit_mentions,
-            }),
+        let edit = match (raw.edited_at, sealed(raw.edit_text, raw.edit_causation, "messages.edit_causation")?) {
+            (Some(at), Some(Sealed { bytes, causation })) => {
+                Some(EditRow { at: Timestamp(at), causation, text: bytes, mentions: raw.edit_mentions })
+            }
             _ => None,
         };
+        let located = sealed(raw.located, raw.located_causation, "messages.located_causation")?;
+        let located = located.zip(raw.live_until);
+        let More { thread_seq, forward, live_until, poll, expires_at } =
+            raw.more.map(|more| more.0).unwrap_or_default();
         Ok(Self {
-            conversation: raw.conversation.parse().map_err(damaged("messages.conversation"))?,
-            seq: raw.seq,
             position: raw.position,
             sender: raw.sender.parse().map_err(damaged("messages.sender"))?,
-            client_id: raw.client_id,
             at: Timestamp(raw.at),
-            text: raw.text.map(Bytes::from),
             causation: raw.causation.parse().map_err(damaged("messages.causation"))?,
-            reply_to: raw.reply_to,
-            thread: raw.thread,
-            mentions: raw.mentions,
+            sent: MessageSent {
+                seq: raw.seq,
+                client_id: raw.client_id,
+                text: raw.text.map(Bytes::from),
+                reply_to: raw.reply_to,
+                thread: raw.thread,
+                mentions: raw.mentions,
+                thread_seq,
+                content: raw.content.map(Bytes::from),
+                forward,
+                live_until,
+                poll,
+                expires_at,
+            },
             edit,
+            located: located.map(|(content, until)| LocatedRow { content, live_until: Timestamp(until) }),
+            votes: raw.votes.map(|votes| votes.0),
+            replies: raw.replies,
             reactions: raw.reactions.0,
         })
     }

@@ -14,7 +14,8 @@ use crate::support::{Account, Person, Stack, message, rows};
 /// As `Stack::bare` configures it.
 pub const PARTITIONS: i32 = 4;
 /// Those whose rows tell where they stand in a journal.
-pub const VIEWS: [&str; 8] = ["groups", "inbox", "messages", "pins", "reactions", "restrictions", "timeline", "users"];
+pub const VIEWS: [&str; 10] =
+    ["groups", "inbox", "messages", "pins", "polls", "reactions", "restrictions", "threads", "timeline", "users"];
 
 /// People with conversations.
 pub struct World {
@@ -103,6 +104,12 @@ impl World {
         ] {
             ada.ok(kind, of(data)).await;
         }
+        let asked = of(json!({"client_id": Uuid::now_v7(), "poll": {"question": "who?", "options": ["we", "they"]}}));
+        let asked = ada.ok("message.send", asked).await["seq"].clone();
+        cyd.ok("poll.vote", of(json!({"seq": asked, "options": [1]}))).await;
+        ada.ok("poll.close", of(json!({"seq": asked}))).await;
+        cyd.ok("message.send", of(json!({"client_id": Uuid::now_v7(), "text": "so be it", "thread": asked}))).await;
+        ada.ok("thread.read", of(json!({"thread": asked, "thread_seq": 1}))).await;
         cyd.ok("message.delete", of(json!({"seq": kept, "scope": "me"}))).await;
         cyd.ok("block", json!({"user": self.people[3].user})).await;
     }

@@ -33,7 +33,8 @@ impl Chooser<'_> {
     /// The next thing to do.
     pub fn choose(mut self) -> Deed {
         match self.rng.random_range(0..100) {
-            0..46 => self.send(),
+            0..44 => self.send(),
+            44..46 => self.take_part(),
             46..55 => self.read(),
             55..60 => self.mark(),
             60..64 => self.edit(),
@@ -104,9 +105,38 @@ impl Chooser<'_> {
             0 => data["mentions"] = json!(["all"]),
             1 => data["mentions"] = json!(self.others(3)),
             2 if last_seq > 0 => data["reply_to"] = json!(self.rng.random_range(1..=last_seq)),
+            // Of few messages, so that threads have several.
+            3 | 4 if last_seq > 0 => data["thread"] = json!(self.rng.random_range(1..=last_seq.min(3))),
+            5 => data["poll"] = json!({ "question": "when?", "options": ["now", "later"] }),
+            6 => {
+                let live_until = Timestamp::now().plus(60_000).to_string();
+                data["location"] = json!({ "lat": 1.5, "lon": 2.5, "live_until": live_until });
+            }
             _ => {}
         }
         Deed { kind: "message.send", data, what: What::Send { conversation, client_id, text } }
+    }
+
+    /// In what messages hold beside text. Mostly they hold nothing, and one is told so.
+    fn take_part(&mut self) -> Deed {
+        let Some((conversation, seq)) = self.newest() else { return passing("ping", json!({})) };
+        let mut data = json!({ "conversation": conversation, "seq": seq });
+        match self.rng.random_range(0..4) {
+            0 => {
+                data["options"] = json!([self.rng.random_range(0..2)]);
+                passing("poll.vote", data)
+            }
+            1 => passing("poll.close", data),
+            2 => {
+                data["location"] = json!({ "lat": 2.5, "lon": 3.5 });
+                passing("location.update", data)
+            }
+            _ => {
+                let (thread, thread_seq) = (self.rng.random_range(1..=3), self.rng.random_range(1..=3));
+                let data = json!({ "conversation": conversation, "thread": thread, "thread_seq": thread_seq });
+                passing("thread.read", data)
+            }
+        }
     }
 
     fn read(&mut self) -> Deed {
@@ -256,7 +286,9 @@ impl Chooser<'_> {
     /// What only reads.
     fn look(&mut self) -> Deed {
         let Some(conversation) = self.place() else { return passing("ping", json!({})) };
-        match self.rng.random_range(0..4) {
+        match self.rng.random_range(0..6) {
+            4 => passing("threads", json!({ "conversation": conversation, "following": true })),
+            5 => passing("message.get", json!({ "conversation": conversation, "seq": 1 })),
             0 => passing("pins", json!({ "conversation": conversation })),
             1 => passing("permissions", json!({ "conversation": conversation, "action": "send" })),
             2 => passing("blocks", json!({})),

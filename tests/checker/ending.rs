@@ -30,8 +30,19 @@ const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, 
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 const STREAMS: [&str; 5] =
     [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::MEMBER_STATE, topics::USER_EVENTS, topics::USER_KEYS];
-const PROJECTIONS: [&str; 9] =
-    ["groups", "inbox", "messages", "pins", "reactions", "restrictions", "timeline", "users", "last_seen"];
+const PROJECTIONS: [&str; 11] = [
+    "groups",
+    "inbox",
+    "messages",
+    "pins",
+    "polls",
+    "reactions",
+    "restrictions",
+    "threads",
+    "timeline",
+    "users",
+    "last_seen",
+];
 
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
@@ -272,7 +283,11 @@ fn sealed_event(record: &ConversationEvent) -> Event {
         Some(domain::Event::Reacted(of) | domain::Event::Unreacted(of)) => {
             (event.seq, event.emoji) = (of.seq, Some(of.emoji));
         }
-        Some(domain::Event::Pinned(of) | domain::Event::Unpinned(of)) => event.seq = of.seq,
+        Some(domain::Event::Pinned(of) | domain::Event::Unpinned(of) | domain::Event::PollClosed(of)) => {
+            event.seq = of.seq
+        }
+        Some(domain::Event::Located(of)) => event.seq = of.seq,
+        Some(domain::Event::Voted(of)) => event.seq = of.seq,
         _ => {}
     }
     event

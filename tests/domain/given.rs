@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tidings::domain::conversation::{
-    ChangeSettings, Command, Conversation, CreateConversation, Decision, EditMessage, Input, MarkRead, MemberRole,
-    OfMessage, Reaction, Recorded, Restriction, SendMessage, UpdateConversation, Users, decide, evolve,
+    ChangeSettings, Command, Conversation, CreateConversation, Decision, EditMessage, InThread, Input, Located,
+    MarkRead, MemberRole, OfMessage, PollRules, Reaction, Recorded, Restriction, SendMessage, UpdateConversation,
+    Users, Vote, decide, evolve,
 };
 use tidings::domain::policy::{ConversationKind, History, Role};
 use tidings::domain::{ConversationId, ErrorCode, TenantId, Timestamp, UserId};
@@ -41,7 +42,7 @@ pub fn send(n: u8) -> Command {
 
 pub fn send_at(at: i64, n: u8) -> Command {
     let text = Some(Bytes::from_static(b"sealed"));
-    Command::Send(SendMessage { client_id: client_id(at, n), text, reply_to: None, thread: None, mentions: vec![] })
+    Command::Send(SendMessage { text, ..SendMessage::new(client_id(at, n)) })
 }
 
 pub fn users() -> impl Strategy<Value = Vec<UserId>> {
@@ -57,6 +58,23 @@ pub fn command() -> impl Strategy<Value = Command> {
         2 => (0..6i64).prop_map(|seq| Command::Pin(OfMessage { seq })),
         1 => (0..6i64).prop_map(|seq| Command::Unpin(OfMessage { seq })),
         1 => (0..6i64).prop_map(|seq| Command::Hide(OfMessage { seq })),
+    ];
+    let contents = prop_oneof![
+        3 => (0..20u8, 0..3i64).prop_map(|(n, thread)| sending(n, |send| SendMessage { thread: Some(thread), ..send })),
+        2 => (0..20u8).prop_map(|n| {
+            let poll = Some(PollRules { options: 2, multiple: true, closes_at: None });
+            sending(n, |send| SendMessage { poll, ..send })
+        }),
+        2 => (0..20u8).prop_map(|n| sending(n, |send| SendMessage { live_until: Some(Timestamp(NOW + 100)), ..send })),
+        2 => (0..6i64, prop::sample::subsequence(vec![0, 1], 0..=2))
+            .prop_map(|(seq, options)| Command::Vote(Vote { seq, options })),
+        1 => (0..6i64).prop_map(|seq| Command::ClosePoll(OfMessage { seq })),
+        1 => (0..6i64).prop_map(|seq| Command::Expire(OfMessage { seq })),
+        1 => (0..6i64).prop_map(|seq| {
+            Command::Locate(Located { seq, content: Bytes::new(), live_until: Timestamp(NOW + 50) })
+        }),
+        2 => (0..3i64, 0..3i64)
+            .prop_map(|(thread, thread_seq)| Command::ReadThread(InThread { thread, thread_seq })),
     ];
     let of_members = prop_oneof![
         1 => users().prop_map(|members| create(ConversationKind::Group, members)),
@@ -79,7 +97,13 @@ pub fn command() -> impl Strategy<Value = Command> {
         1 => users().prop_map(|users| Command::Unban(Users { users })),
         1 => users().prop_map(|users| Command::Unmute(Users { users })),
     ];
-    prop_oneof![6 => of_members, 4 => of_messages, 1 => settings, 1 => restrictions]
+    prop_oneof![6 => of_members, 4 => of_messages, 3 => contents, 1 => settings, 1 => restrictions]
+}
+
+/// A message with sealed content.
+pub fn sending(n: u8, change: impl FnOnce(SendMessage) -> SendMessage) -> Command {
+    let content = Some(Bytes::from_static(b"sealed"));
+    Command::Send(change(SendMessage { content, ..SendMessage::new(client_id(NOW, n)) }))
 }
 
 /// Text and fingerprint follow from `text`.

@@ -1,5 +1,6 @@
 //! What conversations decide.
 
+mod contents;
 mod given;
 mod laws;
 mod messages;

@@ -56,13 +56,7 @@ fn client_ids_out_of_their_window_are_stale() {
     ] {
         assert_eq!(given.code(0, send_at(made, 1)), expected, "{}", made - NOW);
     }
-    let random = Command::Send(SendMessage {
-        client_id: Uuid::nil(),
-        text: Some(Bytes::new()),
-        reply_to: None,
-        thread: None,
-        mentions: vec![],
-    });
+    let random = Command::Send(SendMessage { text: Some(Bytes::new()), ..SendMessage::new(Uuid::nil()) });
     assert_eq!(given.code(0, random), Some(ErrorCode::BadRequest));
 }
 

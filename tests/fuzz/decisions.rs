@@ -173,7 +173,13 @@ fn command(draw: &mut Draw<'_>, kind: ConversationKind, at: i64) -> Command {
             let client_id = if draw.below(16) == 0 { Uuid::nil() } else { client_id(made, draw.byte() % 20) };
             let text = (draw.below(16) > 0).then(|| Bytes::copy_from_slice(draw.take(8)));
             let mentions = (0..draw.below(3)).map(|_| draw.text(8)).collect();
-            Command::Send(SendMessage { client_id, text, reply_to: seq(draw), thread: seq(draw), mentions })
+            Command::Send(SendMessage {
+                text,
+                reply_to: seq(draw),
+                thread: seq(draw),
+                mentions,
+                ..SendMessage::new(client_id)
+            })
         }
     }
 }

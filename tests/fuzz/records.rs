@@ -107,7 +107,7 @@ fn command(bytes: &[u8]) {
             evolve(&mut state, command.aggregate, command.tenant, &recorded);
             drop(decide(state.as_ref(), &command.input));
         }
-        let _ = Conversations::lookup(state.as_ref(), &command.input);
+        let _ = Conversations::lookups(state.as_ref(), &command.input);
     }
     if let Ok(command) = Users::command(Codec::builtin(), &fetched) {
         drop(user::decide(None, &command.input));

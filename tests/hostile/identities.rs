@@ -20,15 +20,20 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "message.edit" => json!({ "conversation": conversation, "seq": 1, "text": "mine" }),
         "message.delete" => json!({ "conversation": conversation, "seq": 1, "scope": "everyone" }),
         "reaction.add" | "reaction.remove" => json!({ "conversation": conversation, "seq": 1, "emoji": "👍" }),
-        "read" | "delivered" | "message.pin" | "message.unpin" => json!({ "conversation": conversation, "seq": 1 }),
+        "read" | "delivered" | "message.pin" | "message.unpin" | "message.get" | "poll.close" => {
+            json!({ "conversation": conversation, "seq": 1 })
+        }
         "conversation.update" => json!({ "conversation": conversation, "name": "mine" }),
         "conversation.settings" => json!({ "conversation": conversation, "pinned": true }),
+        "location.update" => json!({ "conversation": conversation, "seq": 1, "location": { "lat": 1, "lon": 2 } }),
+        "poll.vote" => json!({ "conversation": conversation, "seq": 1, "options": [0] }),
+        "thread.read" => json!({ "conversation": conversation, "thread": 1, "thread_seq": 1 }),
         "draft.set" => json!({ "conversation": conversation, "text": "mine" }),
         "member.role" => json!({ "conversation": conversation, "user": user, "role": "owner" }),
         "permissions" => json!({ "conversation": conversation, "user": user, "action": "send", "target": user }),
         "block" | "unblock" => json!({ "user": user }),
         "typing" => json!({ "conversation": conversation, "active": true }),
-        "conversation.join" | "conversation.leave" | "pins" => json!({ "conversation": conversation }),
+        "conversation.join" | "conversation.leave" | "pins" | "threads" => json!({ "conversation": conversation }),
         "member.add" | "member.remove" | "member.ban" | "member.unban" | "member.mute" | "member.unmute" => of_members,
         "conversation.create" => json!({ "kind": "direct", "members": [user], "client_id": Uuid::now_v7() }),
         "presence.watch" | "presence.unwatch" => json!({ "users": [user] }),
@@ -43,6 +48,8 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
 const PATHS: &[&str] = &[
     "/v1/conversations/{conversation}",
     "/v1/conversations/{conversation}/messages",
+    "/v1/conversations/{conversation}/messages/1",
+    "/v1/conversations/{conversation}/threads",
     "/v1/conversations/{conversation}/events?after_position=0",
     "/v1/conversations/{conversation}/members",
     "/v1/conversations/{conversation}/pins",

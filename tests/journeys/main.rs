@@ -7,6 +7,7 @@ mod bad_input;
 mod blocking;
 mod catch_up;
 mod chat;
+mod contents;
 mod conversations;
 mod duplicates;
 mod groups;

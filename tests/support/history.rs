@@ -11,8 +11,9 @@ use proptest::sample::Index;
 use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
-    Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Input, MarkRead, MemberRole,
-    Notify, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users as Members,
+    Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Forward, InThread, Input,
+    Located, MarkRead, MemberRole, Notify, OfMessage, PollRules, Reaction, Restriction, SendMessage,
+    UpdateConversation, Users as Members, Vote,
 };
 use tidings::domain::decision::Decision;
 use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role};
@@ -40,6 +41,8 @@ pub struct Step {
 #[derive(Clone, Debug)]
 enum What {
     Send {
+        /// Which of `with_more`.
+        more: u8,
         mentions: Option<bool>,
         again: bool,
     },
@@ -58,6 +61,23 @@ enum What {
         text: u8,
     },
     Delete {
+        back: u8,
+    },
+    Expire {
+        back: u8,
+    },
+    Locate {
+        back: u8,
+    },
+    Vote {
+        back: u8,
+        options: (bool, bool),
+    },
+    ClosePoll {
+        back: u8,
+    },
+    ReadThread {
+        thread: Index,
         back: u8,
     },
     React {
@@ -120,13 +140,21 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => (0_u8..3).prop_map(|back| What::Hide { back }),
         2 => any::<bool>().prop_map(What::Draft),
     ];
+    let contents = prop_oneof![
+        2 => (0_u8..3).prop_map(|back| What::Expire { back }),
+        2 => (0_u8..3).prop_map(|back| What::Locate { back }),
+        5 => (0_u8..3, any::<(bool, bool)>()).prop_map(|(back, options)| What::Vote { back, options }),
+        1 => (0_u8..3).prop_map(|back| What::ClosePoll { back }),
+        3 => (any::<Index>(), 0_u8..2).prop_map(|(thread, back)| What::ReadThread { thread, back }),
+    ];
     let restrictions = prop_oneof![
         3 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Ban { lift, ends }),
         2 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Mute { lift, ends }),
         2 => any::<bool>().prop_map(What::Block),
     ];
     let common = prop_oneof![
-        8 => (any::<Option<bool>>(), prop::bool::weighted(0.2)).prop_map(|(mentions, again)| What::Send { mentions, again }),
+        8 => (any::<Option<bool>>(), prop::bool::weighted(0.2), 0_u8..10)
+            .prop_map(|(mentions, again, more)| What::Send { mentions, again, more }),
         6 => (0_u8..3).prop_map(|back| What::Read { back }),
         3 => Just(What::Add),
         3 => Just(What::Remove),
@@ -135,7 +163,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![8 => common, 8 => rarer, 1 => restrictions]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 1 => restrictions]), 1..most)
 }
 
 /// Of users only.
@@ -219,7 +247,12 @@ impl History {
                     let block = if *block { user::Command::Block(other) } else { user::Command::Unblock(other) };
                     self.of_user(step, block);
                 }
-                _ => self.happen(step),
+                what => {
+                    if matches!(what, What::Expire { .. }) {
+                        self.now = self.now.plus(500);
+                    }
+                    self.happen(step);
+                }
             }
         }
     }
@@ -249,7 +282,7 @@ impl History {
             return self.decide(id, self.users[0], None, create);
         };
         let command = match &step.what {
-            What::Send { mentions, again } => {
+            What::Send { mentions, again, more } => {
                 let (actor, client_id) = match self.sent.iter().rev().find(|sent| sent.0 == id).filter(|_| *again) {
                     Some((_, actor, client_id)) => (*actor, *client_id),
                     None => (actor, Uuid::now_v7()),
@@ -258,7 +291,8 @@ impl History {
                 let text = Some(Bytes::from_static(b"a sealed text"));
                 let reply_to = (state.last_seq > 0).then_some(state.last_seq);
                 let mentions = mentions.into_iter().collect();
-                let send = SendMessage { client_id, text, reply_to, thread: None, mentions };
+                let send = SendMessage { text, reply_to, mentions, ..SendMessage::new(client_id) };
+                let send = self.with_more(send, *more, state, others[0]);
                 self.sent.push((id, actor, client_id));
                 return self.decide(id, actor, before, Command::Send(send));
             }
@@ -285,12 +319,35 @@ impl History {
             {
                 owner.unwrap_or(actor)
             }
-            Command::Edit(EditMessage { seq, .. }) if step.others.len() > 1 => {
+            Command::Edit(EditMessage { seq, .. })
+            | Command::Locate(Located { seq, .. })
+            | Command::ClosePoll(OfMessage { seq })
+                if step.others.len() > 1 =>
+            {
                 state.known.messages.get(&seq).map_or(actor, |message| message.sender)
             }
             _ => actor,
         };
         self.decide(id, actor, before, command);
+    }
+
+    /// What only some messages have.
+    fn with_more(&self, send: SendMessage, more: u8, state: &Conversation, author: UserId) -> SendMessage {
+        let content = Some(Bytes::from_static(b"a sealed place or question"));
+        match more {
+            0 | 1 => {
+                let roots = state.known.messages.iter().filter(|(_, message)| message.thread.is_none());
+                SendMessage { thread: roots.map(|(seq, _)| *seq).min().or(send.reply_to), ..send }
+            }
+            2 => {
+                let poll = Some(PollRules { options: 2, multiple: true, closes_at: None });
+                SendMessage { content, poll, ..send }
+            }
+            3 => SendMessage { text: None, content, live_until: Some(self.now.plus(1_500)), ..send },
+            4 => SendMessage { expires_in_ms: Some(1_000), ..send },
+            5 => SendMessage { forward: Some(Forward { author, at: self.now }), ..send },
+            _ => send,
+        }
     }
 
     fn rarer(&self, what: &What, state: &Conversation, others: &[UserId]) -> Command {
@@ -306,6 +363,22 @@ impl History {
                 mentions: (*text > 0).then(|| vec![others[0].to_string()]),
             }),
             What::Delete { back } => Command::Delete(OfMessage { seq: seq(back) }),
+            What::Expire { back } => Command::Expire(OfMessage { seq: seq(back) }),
+            What::Locate { back } => {
+                let (content, live_until) = (Bytes::from_static(b"another sealed place"), self.now.plus(500));
+                Command::Locate(Located { seq: seq(back), content, live_until })
+            }
+            What::Vote { back, options } => {
+                let options = [(options.0, 0), (options.1, 1)].into_iter().filter(|(chosen, _)| *chosen);
+                Command::Vote(Vote { seq: seq(back), options: options.map(|(_, option)| option).collect() })
+            }
+            What::ClosePoll { back } => Command::ClosePoll(OfMessage { seq: seq(back) }),
+            What::ReadThread { thread, back } => {
+                let mut roots: Vec<_> = state.known.threads.iter().map(|(root, thread)| (*root, thread.last)).collect();
+                roots.sort_unstable();
+                let (thread, last) = if roots.is_empty() { (1, 1) } else { roots[thread.index(roots.len())] };
+                Command::ReadThread(InThread { thread, thread_seq: last - i64::from(*back) })
+            }
             What::React { back, emoji, take_back } => {
                 let reaction = Reaction { seq: seq(back), emoji: ["👍", ":parrot:"][usize::from(*emoji)].into() };
                 if *take_back { Command::Unreact(reaction) } else { Command::React(reaction) }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::types::{Conversation, Message, Presence, nullable};
+use crate::types::{Conversation, Message, Presence, Thread, nullable};
 
 /// Something that can send a command and get its answer.
 pub trait Call: Sync {
@@ -44,6 +44,18 @@ pub struct NewMessage {
     /// Removed after this time, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
+    /// `lat`, `lon`, `accuracy_m`, `live_until`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Value>,
+    /// `name`, `phones`, `emails`, `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Value>,
+    /// `question`, `options`, `multiple`, `closes_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Value>,
+    /// `conversation` and `seq` of the message to repeat, and then nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Value>,
 }
 
 impl NewMessage {
@@ -107,6 +119,17 @@ pub struct InboxPage {
 pub struct HistoryPage {
     /// Oldest first after `after_seq`, else newest first.
     pub messages: Vec<Message>,
+    /// There are more.
+    #[serde(deserialize_with = "nullable")]
+    pub has_more: bool,
+}
+
+/// A page of threads.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ThreadsPage {
+    /// The newest message first.
+    pub threads: Vec<Thread>,
     /// There are more.
     #[serde(deserialize_with = "nullable")]
     pub has_more: bool,
@@ -211,6 +234,52 @@ pub trait Commands: Call {
     /// Takes a reaction back.
     fn unreact(&self, conversation: &str, seq: u64, emoji: &str) -> impl Future<Output = Result<Placed, Error>> + Send {
         self.call_as("reaction.remove", json!({"conversation": conversation, "seq": seq, "emoji": emoji}))
+    }
+
+    /// One message, as a link names it.
+    fn message(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Message, Error>> + Send {
+        self.call_as("message.get", json!({"conversation": conversation, "seq": seq}))
+    }
+
+    /// Moves a live location of this user's; with `live_until` (RFC 3339) it ends then.
+    fn move_location(
+        &self,
+        conversation: &str,
+        seq: u64,
+        location: Value,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("location.update", json!({"conversation": conversation, "seq": seq, "location": location}))
+    }
+
+    /// Votes in a poll, instead of the vote before; with no options takes it back.
+    fn vote(
+        &self,
+        conversation: &str,
+        seq: u64,
+        options: &[u32],
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("poll.vote", json!({"conversation": conversation, "seq": seq, "options": options}))
+    }
+
+    /// Ends a poll.
+    fn close_poll(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Placed, Error>> + Send {
+        self.call_as("poll.close", json!({"conversation": conversation, "seq": seq}))
+    }
+
+    /// The threads of a conversation, the newest message first; only those this user takes part in, if `following`.
+    fn threads(&self, conversation: &str, following: bool) -> impl Future<Output = Result<ThreadsPage, Error>> + Send {
+        self.call_as("threads", json!({"conversation": conversation, "following": following}))
+    }
+
+    /// This user has read a thread up to its message number `thread_seq`.
+    fn read_thread(
+        &self,
+        conversation: &str,
+        thread: u64,
+        thread_seq: u64,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"conversation": conversation, "thread": thread, "thread_seq": thread_seq});
+        async move { self.call("thread.read", data).await.map(drop) }
     }
 
     /// Pins a message.

@@ -46,4 +46,4 @@ pub use frame::Frame;
 pub use session::{Events, Hello, Session, Welcome};
 pub use socket::Socket;
 pub use timeline::Timeline;
-pub use types::{Attachment, Conversation, Location, Member, Message, Presence, Reaction};
+pub use types::{Attachment, Conversation, Location, Member, Message, Presence, Reaction, Thread};

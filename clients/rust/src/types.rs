@@ -51,9 +51,42 @@ pub struct Message {
     pub expires_at: Option<String>,
     /// A place.
     pub location: Option<Location>,
+    /// A card: `name`, `phones`, `emails`, `user`.
+    pub contact: Option<serde_json::Value>,
+    /// A poll, with how it stands: `question`, `options`, `multiple`, `closes_at`, `closed`, `voters`, `mine`.
+    pub poll: Option<serde_json::Value>,
+    /// Whose message it repeats: `author` and `at`.
+    pub forwarded: Option<serde_json::Value>,
+    /// Its number in its thread.
+    pub thread_seq: Option<u64>,
+    /// How many messages its own thread has.
+    #[serde(deserialize_with = "nullable")]
+    pub replies: u64,
     /// By emoji.
     #[serde(deserialize_with = "nullable")]
     pub reactions: BTreeMap<String, Reaction>,
+}
+
+/// The messages that answer one.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Thread {
+    /// The `seq` that it starts with.
+    pub thread: u64,
+    /// That message.
+    pub root: Message,
+    /// Messages that are there.
+    pub replies: u64,
+    /// The `seq` of the newest.
+    pub last_seq: u64,
+    /// And its number in the thread.
+    pub last_thread_seq: u64,
+    /// Whether this user takes part.
+    pub following: bool,
+    /// How far this user has read.
+    pub read_thread_seq: u64,
+    /// What it has not read.
+    pub unread: u64,
 }
 
 /// One emoji under a message.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, MarkRead, MemberRole, OfMessage,
-    Reaction, Restriction, SendMessage, UpdateConversation, Users,
+    self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Located, MarkRead,
+    MemberRole, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
 };
 use crate::domain::user::{self, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
@@ -55,7 +55,7 @@ pub struct ConversationCommand {
     /// Body.
     #[serde(default)]
     pub message_edit: Option<EditMessage>,
-    /// Body of `message.delete`, `message.hide`, `message.pin` and `message.unpin`.
+    /// Body of `message.delete`, `message.expire`, `message.hide`, `message.pin`, `message.unpin` and `poll.close`.
     #[serde(default)]
     pub message: Option<OfMessage>,
     /// Body of `reaction.add` and `reaction.remove`.
@@ -79,6 +79,15 @@ pub struct ConversationCommand {
     /// Body.
     #[serde(default)]
     pub block: Option<Block>,
+    /// Body of `location.update`.
+    #[serde(default)]
+    pub located: Option<Located>,
+    /// Body of `poll.vote`.
+    #[serde(default)]
+    pub vote: Option<Vote>,
+    /// Body of `thread.read`.
+    #[serde(default)]
+    pub thread_read: Option<InThread>,
 }
 
 impl ConversationCommand {
@@ -92,6 +101,11 @@ impl ConversationCommand {
             Command::AddMembers(body) => set(&mut record.members, body, "member.add"),
             Command::RemoveMembers(body) => set(&mut record.members, body, "member.remove"),
             Command::Edit(body) => set(&mut record.message_edit, body, "message.edit"),
+            Command::Locate(body) => set(&mut record.located, body, "location.update"),
+            Command::Expire(body) => set(&mut record.message, body, "message.expire"),
+            Command::Vote(body) => set(&mut record.vote, body, "poll.vote"),
+            Command::ClosePoll(body) => set(&mut record.message, body, "poll.close"),
+            Command::ReadThread(body) => set(&mut record.thread_read, body, "thread.read"),
             Command::Delete(body) => set(&mut record.message, body, "message.delete"),
             Command::React(body) => set(&mut record.reaction, body, "reaction.add"),
             Command::Unreact(body) => set(&mut record.reaction, body, "reaction.remove"),
@@ -128,6 +142,11 @@ impl ConversationCommand {
             "member.add" => Command::AddMembers(self.members.ok_or_else(missing)?),
             "member.remove" => Command::RemoveMembers(self.members.ok_or_else(missing)?),
             "message.edit" => Command::Edit(self.message_edit.ok_or_else(missing)?),
+            "location.update" => Command::Locate(self.located.ok_or_else(missing)?),
+            "message.expire" => Command::Expire(self.message.ok_or_else(missing)?),
+            "poll.vote" => Command::Vote(self.vote.ok_or_else(missing)?),
+            "poll.close" => Command::ClosePoll(self.message.ok_or_else(missing)?),
+            "thread.read" => Command::ReadThread(self.thread_read.ok_or_else(missing)?),
             "message.delete" => Command::Delete(self.message.ok_or_else(missing)?),
             "reaction.add" => Command::React(self.reaction.ok_or_else(missing)?),
             "reaction.remove" => Command::Unreact(self.reaction.ok_or_else(missing)?),

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    Block, ConversationCreated, Draft, Event, MemberJoined, MemberLeft, MemberRole, MessageDeleted, MessageEdited,
-    MessageSent, OfMessage, Reaction, Read, Restriction, Settings, UpdateConversation,
+    Block, ConversationCreated, Draft, Event, InThread, Located, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
+    MessageEdited, MessageSent, OfMessage, Reaction, Read, Restriction, Settings, UpdateConversation, Vote,
 };
 use crate::domain::user::{OfUser, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
@@ -58,7 +58,7 @@ pub struct ConversationEvent {
     /// Body.
     #[serde(default)]
     pub message_deleted: Option<MessageDeleted>,
-    /// Body of `message.pinned` and `message.unpinned`.
+    /// Body of `message.pinned`, `message.unpinned` and `poll.closed`.
     #[serde(default)]
     pub message: Option<OfMessage>,
     /// Body of `reaction.added` and `reaction.removed`.
@@ -73,6 +73,12 @@ pub struct ConversationEvent {
     /// Body of `member.muted`, `member.unmuted` and `member.unbanned`.
     #[serde(default)]
     pub restriction: Option<Restriction>,
+    /// Body of `location.updated`.
+    #[serde(default)]
+    pub located: Option<Located>,
+    /// Body of `poll.voted`.
+    #[serde(default)]
+    pub vote: Option<Vote>,
 }
 
 impl ConversationEvent {
@@ -87,7 +93,9 @@ impl ConversationEvent {
             Event::Edited(body) => self.message_edited = Some(body),
             Event::Deleted(body) => self.message_deleted = Some(body),
             Event::Reacted(body) | Event::Unreacted(body) => self.reaction = Some(body),
-            Event::Pinned(body) | Event::Unpinned(body) => self.message = Some(body),
+            Event::Located(body) => self.located = Some(body),
+            Event::Voted(body) => self.vote = Some(body),
+            Event::Pinned(body) | Event::Unpinned(body) | Event::PollClosed(body) => self.message = Some(body),
             Event::Updated(body) => self.conversation_updated = Some(body),
             Event::Role(body) => self.member_role = Some(body),
             Event::Muted(body) | Event::Unmuted(body) | Event::Unbanned(body) => self.restriction = Some(body),
@@ -96,6 +104,7 @@ impl ConversationEvent {
             | Event::Settings(_)
             | Event::Hidden(_)
             | Event::Draft(_)
+            | Event::ThreadRead(_)
             | Event::Block(_) => {}
         }
     }
@@ -111,6 +120,9 @@ impl ConversationEvent {
             "message.deleted" => Event::Deleted(self.message_deleted.clone()?),
             "reaction.added" => Event::Reacted(self.reaction.clone()?),
             "reaction.removed" => Event::Unreacted(self.reaction.clone()?),
+            "location.updated" => Event::Located(self.located.clone()?),
+            "poll.voted" => Event::Voted(self.vote.clone()?),
+            "poll.closed" => Event::PollClosed(self.message?),
             "message.pinned" => Event::Pinned(self.message?),
             "message.unpinned" => Event::Unpinned(self.message?),
             "conversation.updated" => Event::Updated(self.conversation_updated.clone()?),
@@ -173,7 +185,7 @@ impl Receipt {
 pub struct MemberState {
     /// Unique.
     pub event_id: EventId,
-    /// `member.settings`, `member.hidden` or `member.draft`.
+    /// `member.settings`, `member.hidden`, `member.draft`, `member.block` or `member.thread`.
     pub r#type: String,
     /// Whose it is.
     pub tenant: TenantId,
@@ -206,6 +218,9 @@ pub struct MemberState {
     /// Body.
     #[serde(default)]
     pub block: Option<Block>,
+    /// Body.
+    #[serde(default)]
+    pub thread: Option<InThread>,
 }
 
 impl MemberState {
@@ -217,6 +232,7 @@ impl MemberState {
             Event::Hidden(body) => self.hidden = Some(body),
             Event::Draft(body) => self.draft = Some(body),
             Event::Block(body) => self.block = Some(body),
+            Event::ThreadRead(body) => self.thread = Some(body),
             _ => {}
         }
     }
@@ -228,6 +244,7 @@ impl MemberState {
             "member.hidden" => Event::Hidden(self.hidden?),
             "member.draft" => Event::Draft(self.draft.clone()?),
             "member.block" => Event::Block(self.block?),
+            "member.thread" => Event::ThreadRead(self.thread?),
             _ => return None,
         })
     }

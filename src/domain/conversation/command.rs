@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{MemberRole, Notify, Reaction};
+use super::event::{Forward, InThread, Located, MemberRole, Notify, PollRules, Reaction, Vote};
 use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
@@ -42,18 +42,28 @@ pub enum Command {
     Leave,
     /// Change the text of one's own message.
     Edit(EditMessage),
+    /// Move one's own live location.
+    Locate(Located),
     /// Remove a message for everyone.
     Delete(OfMessage),
+    /// Remove a message whose time is over.
+    Expire(OfMessage),
     /// React to a message.
     React(Reaction),
     /// Take a reaction back.
     Unreact(Reaction),
+    /// Vote in a poll, or take the vote back.
+    Vote(Vote),
+    /// End a poll.
+    ClosePoll(OfMessage),
     /// Pin a message.
     Pin(OfMessage),
     /// Unpin it.
     Unpin(OfMessage),
     /// Move one's own delivered pointer forward.
     Delivered(MarkRead),
+    /// Move one's own pointer in a thread forward.
+    ReadThread(InThread),
     /// Change what the conversation shows of itself.
     Update(UpdateConversation),
     /// Give a member another role.
@@ -107,6 +117,39 @@ pub struct SendMessage {
     /// User ids, `all` or `here`.
     #[serde(default)]
     pub mentions: Vec<String>,
+    /// A location, a contact or what a poll asks: JSON, encrypted as the text is.
+    #[serde(default)]
+    pub content: Option<Bytes>,
+    /// Whose message this repeats. The gateway read it; text and content are encrypted under its author's data key.
+    #[serde(default)]
+    pub forward: Option<Forward>,
+    /// Until when the location in `content` moves.
+    #[serde(default)]
+    pub live_until: Option<Timestamp>,
+    /// How votes on the poll in `content` are counted.
+    #[serde(default)]
+    pub poll: Option<PollRules>,
+    /// After how long it is removed, in milliseconds.
+    #[serde(default)]
+    pub expires_in_ms: Option<i64>,
+}
+
+impl SendMessage {
+    /// A message with nothing in it.
+    pub fn new(client_id: Uuid) -> Self {
+        Self {
+            client_id,
+            text: None,
+            reply_to: None,
+            thread: None,
+            mentions: Vec::new(),
+            content: None,
+            forward: None,
+            live_until: None,
+            poll: None,
+            expires_in_ms: None,
+        }
+    }
 }
 
 /// Body of `message.edit`.

@@ -4,6 +4,7 @@ mod members;
 mod messages;
 mod own;
 mod pointers;
+mod polls;
 mod restrictions;
 
 use std::collections::HashSet;
@@ -26,12 +27,17 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
             Command::Send(send) => messages::send(conversation, input, send),
             Command::Edit(edit) => messages::edit(conversation, input, edit),
             Command::Delete(of) => messages::delete(conversation, input, *of),
+            Command::Locate(located) => messages::locate(conversation, input, located),
+            Command::Expire(of) => messages::expire(conversation, input, *of),
+            Command::Vote(vote) => polls::vote(conversation, input, vote),
+            Command::ClosePoll(of) => polls::close(conversation, input, *of),
             Command::React(reaction) => messages::react(conversation, input, reaction),
             Command::Unreact(reaction) => messages::unreact(conversation, input, reaction),
             Command::Pin(of) => messages::pin(conversation, input, *of),
             Command::Unpin(of) => messages::unpin(conversation, input, *of),
             Command::Read(read) => pointers::read(conversation, input, read),
             Command::Delivered(delivered) => pointers::delivered(conversation, input, delivered),
+            Command::ReadThread(read) => pointers::read_thread(conversation, input, *read),
             Command::AddMembers(add) => members::add(conversation, input, &add.users),
             Command::RemoveMembers(remove) => members::remove(conversation, input, &remove.users),
             Command::SetRole(role) => members::set_role(conversation, input, *role),

@@ -25,12 +25,18 @@ pub enum Event {
     Delivered(Read),
     /// A message has another text.
     Edited(MessageEdited),
+    /// A live location moved.
+    Located(Located),
     /// Messages are no more.
     Deleted(MessageDeleted),
     /// The actor reacted.
     Reacted(Reaction),
     /// And took it back.
     Unreacted(Reaction),
+    /// The actor voted in a poll.
+    Voted(Vote),
+    /// A poll has ended.
+    PollClosed(OfMessage),
     /// A message is pinned.
     Pinned(OfMessage),
     /// It is not any more.
@@ -45,6 +51,8 @@ pub enum Event {
     Hidden(OfMessage),
     /// The actor has begun to write.
     Draft(Draft),
+    /// The actor has read a thread up to there.
+    ThreadRead(InThread),
     /// Users may come back.
     Unbanned(Restriction),
     /// Users may only read.
@@ -66,6 +74,9 @@ impl Event {
             Self::Read(_) => "receipt.read",
             Self::Delivered(_) => "receipt.delivered",
             Self::Edited(_) => "message.edited",
+            Self::Located(_) => "location.updated",
+            Self::Voted(_) => "poll.voted",
+            Self::PollClosed(_) => "poll.closed",
             Self::Deleted(_) => "message.deleted",
             Self::Reacted(_) => "reaction.added",
             Self::Unreacted(_) => "reaction.removed",
@@ -76,6 +87,7 @@ impl Event {
             Self::Settings(_) => "member.settings",
             Self::Hidden(_) => "member.hidden",
             Self::Draft(_) => "member.draft",
+            Self::ThreadRead(_) => "member.thread",
             Self::Unbanned(_) => "member.unbanned",
             Self::Muted(_) => "member.muted",
             Self::Unmuted(_) => "member.unmuted",
@@ -132,6 +144,99 @@ pub struct MessageSent {
     /// User ids, `all` or `here`.
     #[serde(default)]
     pub mentions: Vec<String>,
+    /// Number of the message in its thread: 1, 2, 3 … without a gap.
+    #[serde(default)]
+    pub thread_seq: Option<i64>,
+    /// A location, a contact or what a poll asks: JSON, encrypted as the text is.
+    #[serde(default)]
+    pub content: Option<Bytes>,
+    /// Whose message this repeats: under its data key are text and content encrypted.
+    #[serde(default)]
+    pub forward: Option<Forward>,
+    /// Until when the location in `content` moves.
+    #[serde(default)]
+    pub live_until: Option<Timestamp>,
+    /// How votes on the poll in `content` are counted.
+    #[serde(default)]
+    pub poll: Option<PollRules>,
+    /// When it is removed.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl MessageSent {
+    /// A message with nothing in it.
+    pub fn new(seq: i64, client_id: Uuid) -> Self {
+        Self {
+            seq,
+            client_id,
+            text: None,
+            reply_to: None,
+            thread: None,
+            mentions: Vec::new(),
+            thread_seq: None,
+            content: None,
+            forward: None,
+            live_until: None,
+            poll: None,
+            expires_at: None,
+        }
+    }
+
+    /// Where it stands in a thread.
+    pub fn in_thread(&self) -> Option<InThread> {
+        Some(InThread { thread: self.thread?, thread_seq: self.thread_seq? })
+    }
+}
+
+/// What a message repeats. Of where it stood nothing is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Who wrote it.
+    pub author: UserId,
+    /// And when.
+    pub at: Timestamp,
+}
+
+/// How votes are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollRules {
+    /// How many answers there are to choose from.
+    pub options: i32,
+    /// Whether one may choose several.
+    pub multiple: bool,
+    /// When it ends; none: when it is ended.
+    #[serde(default)]
+    pub closes_at: Option<Timestamp>,
+}
+
+/// Body of `poll.vote` and `poll.voted`: the actor's choice, instead of what it chose before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// In which poll.
+    pub seq: i64,
+    /// Numbers of the answers from 0, rising; empty: none any more.
+    pub options: Vec<i32>,
+}
+
+/// Body of `location.update` and `location.updated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    /// Which message.
+    pub seq: i64,
+    /// The location: JSON, encrypted under the author's data key.
+    pub content: Bytes,
+    /// Until when it moves; never later than before.
+    pub live_until: Timestamp,
+}
+
+/// A message of a thread. As the body of `thread.read` and `member.thread`, the newest that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InThread {
+    /// `seq` of the message whose thread it is.
+    pub thread: i64,
+    /// Number of the message in the thread.
+    pub thread_seq: i64,
 }
 
 /// Body of `member.joined`.
@@ -168,6 +273,8 @@ crate::string_enum! {
         Author => "author",
         /// By somebody of a higher role.
         Moderator => "moderator",
+        /// Its time was over.
+        Expired => "expired",
     }
 }
 
@@ -194,6 +301,9 @@ pub struct RemovedMessage {
     /// If a retry of the send may still come: it hears what the first try heard.
     #[serde(default)]
     pub client_id: Option<Uuid>,
+    /// In which thread it stood, and as which of its messages.
+    #[serde(default)]
+    pub thread: Option<InThread>,
 }
 
 /// Body of `reaction.added` and `reaction.removed`; it is the actor's.

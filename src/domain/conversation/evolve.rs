@@ -26,6 +26,10 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
     match &recorded.event {
         Event::Created(_)
         | Event::Edited(_)
+        | Event::Located(_)
+        | Event::Voted(_)
+        | Event::PollClosed(_)
+        | Event::ThreadRead(_)
         | Event::Reacted(_)
         | Event::Unreacted(_)
         | Event::Hidden(_)

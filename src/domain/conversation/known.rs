@@ -7,8 +7,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Recorded;
-use super::command::{Command, Input};
-use super::event::{Event, MessageSent, Reaction};
+use super::command::{Command, EditMessage, Input, SendMessage};
+use super::event::{Event, InThread, Located, MessageSent, PollRules, Reaction, Vote};
 use crate::domain::{Timestamp, UserId};
 
 /// Single messages and sends.
@@ -18,6 +18,8 @@ pub struct Known {
     pub sent: HashMap<(UserId, Uuid), Sent>,
     /// Messages that were named. One that was looked up and is not here was removed.
     pub messages: HashMap<i64, Message>,
+    /// Threads that were named, by the message that each is of. One that was looked up and is not here is empty.
+    pub threads: HashMap<i64, Thread>,
 }
 
 /// What a send was answered.
@@ -48,6 +50,18 @@ pub struct Message {
     pub edits: Vec<i64>,
     /// Of the newest edit.
     pub fingerprint: Option<Bytes>,
+    /// Where it stands, if it is in a thread.
+    pub thread: Option<InThread>,
+    /// Whether it repeats another's.
+    pub forwarded: bool,
+    /// Until when its location moves.
+    pub live_until: Option<Timestamp>,
+    /// When it is removed.
+    pub expires_at: Option<Timestamp>,
+    /// If it is a poll.
+    pub poll: Option<Poll>,
+    /// What single users voted for, as far as `reacted` goes.
+    pub votes: HashMap<UserId, Vec<i32>>,
     /// How many reacted with what.
     pub reactions: BTreeMap<String, i64>,
     /// What single users reacted with: everybody, or those who were looked up.
@@ -58,6 +72,28 @@ pub struct Message {
     pub touched: i64,
 }
 
+/// A poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// How votes are counted.
+    pub rules: PollRules,
+    /// Whether it was ended.
+    pub closed: bool,
+}
+
+/// The messages that answer one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thread {
+    /// Number of the newest.
+    pub last: i64,
+    /// How far single users have read: everybody, or those who were looked up.
+    pub readers: HashMap<UserId, i64>,
+    /// Whether `readers` is of everybody, as the thread was seen from its beginning.
+    pub complete: bool,
+    /// As of [`Message::touched`].
+    pub touched: i64,
+}
+
 /// What must be looked up in the view before a command can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lookup {
@@ -65,29 +101,47 @@ pub enum Lookup {
     Send(UserId, Uuid),
     /// A message.
     Message(i64),
-    /// A message, and what this user reacted with.
-    Reactions(i64, UserId),
+    /// A message, and what this user reacted with and voted for.
+    Part(i64, UserId),
+    /// A thread with the message that it is of, and how far this user has read it.
+    Thread(i64, UserId),
 }
 
 impl Known {
     /// What must be looked up to decide `input`, as it is not here. A client id that memory is sure to know, made since `recent_since`, needs
     /// none.
-    pub fn lookup(&self, input: &Input, recent_since: Timestamp) -> Option<Lookup> {
-        let message = |seq: i64| (!self.messages.contains_key(&seq)).then_some(Lookup::Message(seq));
-        match &input.command {
-            Command::Send(send) => {
-                let old = Timestamp::of_uuid(send.client_id)? < recent_since;
-                let of = (input.actor, send.client_id);
-                (old && !self.sent.contains_key(&of)).then_some(Lookup::Send(of.0, of.1))
+    pub fn lookups(&self, input: &Input, recent_since: Timestamp) -> Vec<Lookup> {
+        let one = match &input.command {
+            Command::Send(send) => return self.lookups_of_send(input.actor, send, recent_since),
+            Command::Edit(EditMessage { seq, .. }) | Command::Locate(Located { seq, .. }) => self.message(*seq),
+            Command::Delete(of) | Command::Expire(of) | Command::Pin(of) | Command::ClosePoll(of) => {
+                self.message(of.seq)
             }
-            Command::Edit(edit) => message(edit.seq),
-            Command::Delete(of) | Command::Pin(of) => message(of.seq),
-            Command::React(Reaction { seq, .. }) | Command::Unreact(Reaction { seq, .. }) => {
+            Command::React(Reaction { seq, .. })
+            | Command::Unreact(Reaction { seq, .. })
+            | Command::Vote(Vote { seq, .. }) => {
                 let known = |message: &Message| message.complete || message.reacted.contains_key(&input.actor);
-                (!self.messages.get(seq).is_some_and(known)).then_some(Lookup::Reactions(*seq, input.actor))
+                (!self.messages.get(seq).is_some_and(known)).then_some(Lookup::Part(*seq, input.actor))
+            }
+            Command::ReadThread(InThread { thread, .. }) => {
+                let known = |thread: &Thread| thread.complete || thread.readers.contains_key(&input.actor);
+                (!self.threads.get(thread).is_some_and(known)).then_some(Lookup::Thread(*thread, input.actor))
             }
             _ => None,
-        }
+        };
+        one.into_iter().collect()
+    }
+
+    fn message(&self, seq: i64) -> Option<Lookup> {
+        (!self.messages.contains_key(&seq)).then_some(Lookup::Message(seq))
+    }
+
+    fn lookups_of_send(&self, sender: UserId, send: &SendMessage, recent_since: Timestamp) -> Vec<Lookup> {
+        let made = Timestamp::of_uuid(send.client_id);
+        let old = made.is_some_and(|made| made < recent_since) && !self.sent.contains_key(&(sender, send.client_id));
+        let unknown = |root: &i64| !(self.threads.contains_key(root) && self.messages.contains_key(root));
+        let thread = send.thread.filter(unknown).map(|root| Lookup::Thread(root, sender));
+        old.then_some(Lookup::Send(sender, send.client_id)).into_iter().chain(thread).collect()
     }
 
     /// Applies what `decide` recorded.
@@ -98,7 +152,29 @@ impl Known {
                 let told = Sent { seq: sent.seq, position, at: recorded.at };
                 self.sent.insert((recorded.actor, sent.client_id), told);
                 self.messages.insert(sent.seq, Message::of(sent, recorded));
+                if let Some(in_thread) = sent.in_thread() {
+                    self.answer(in_thread, recorded);
+                }
             }
+            Event::ThreadRead(InThread { thread, thread_seq }) => {
+                if let Some(read) = self.threads.get_mut(thread).and_then(|thread| thread.read_by(recorded.actor)) {
+                    *read = *thread_seq;
+                }
+            }
+            Event::Located(located) => self.change(located.seq, position, |message| {
+                message.edits.push(position);
+                message.live_until = Some(located.live_until);
+            }),
+            Event::Voted(vote) => self.change(vote.seq, position, |message| {
+                if message.complete || message.reacted.contains_key(&recorded.actor) {
+                    message.votes.insert(recorded.actor, vote.options.clone());
+                }
+            }),
+            Event::PollClosed(of) => self.change(of.seq, position, |message| {
+                if let Some(poll) = &mut message.poll {
+                    poll.closed = true;
+                }
+            }),
             Event::Edited(edited) => self.change(edited.seq, position, |message| {
                 message.edits.push(position);
                 message.fingerprint = Some(edited.fingerprint.clone());
@@ -128,6 +204,14 @@ impl Known {
         }
     }
 
+    /// A message came into a thread, which its sender has read up to there.
+    fn answer(&mut self, InThread { thread, thread_seq }: InThread, recorded: &Recorded) {
+        let complete = thread_seq == 1;
+        let thread = self.threads.entry(thread).or_insert(Thread { complete, ..Thread::default() });
+        (thread.last, thread.touched) = (thread_seq, recorded.position);
+        thread.readers.insert(recorded.actor, thread_seq);
+    }
+
     fn change(&mut self, seq: i64, position: i64, change: impl FnOnce(&mut Message)) {
         if let Some(message) = self.messages.get_mut(&seq) {
             message.touched = position;
@@ -144,8 +228,25 @@ impl Known {
             match self.messages.entry(seq) {
                 Entry::Vacant(entry) => drop(entry.insert(found)),
                 Entry::Occupied(mut entry) if !entry.get().complete => {
+                    let message = entry.get_mut();
+                    for (user, own) in found.votes {
+                        if !message.reacted.contains_key(&user) {
+                            message.votes.insert(user, own);
+                        }
+                    }
                     for (user, own) in found.reacted {
-                        entry.get_mut().reacted.entry(user).or_insert(own);
+                        message.reacted.entry(user).or_insert(own);
+                    }
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        for (root, found) in found.threads {
+            match self.threads.entry(root) {
+                Entry::Vacant(entry) => drop(entry.insert(found)),
+                Entry::Occupied(mut entry) if !entry.get().complete => {
+                    for (user, read) in found.readers {
+                        entry.get_mut().readers.entry(user).or_insert(read);
                     }
                 }
                 Entry::Occupied(_) => {}
@@ -156,6 +257,7 @@ impl Known {
     /// Forgets what the view has, which has all before `position`: messages, and sends whose client id was made before `before`.
     pub fn forget(&mut self, before: Timestamp, position: i64) {
         self.messages.retain(|_, message| message.touched >= position);
+        self.threads.retain(|_, thread| thread.touched >= position);
         self.sent.retain(|(_, client_id), sent| {
             sent.position >= position || Timestamp::of_uuid(*client_id).is_some_and(|made| made >= before)
         });
@@ -172,6 +274,12 @@ impl Message {
             mentions: sent.mentions.clone(),
             edits: Vec::new(),
             fingerprint: None,
+            thread: sent.in_thread(),
+            forwarded: sent.forward.is_some(),
+            live_until: sent.live_until,
+            expires_at: sent.expires_at,
+            poll: sent.poll.map(|rules| Poll { rules, closed: false }),
+            votes: HashMap::new(),
             reactions: BTreeMap::new(),
             reacted: HashMap::new(),
             complete: true,
@@ -182,6 +290,13 @@ impl Message {
     /// What `user` reacted with, if that is known.
     fn reacted_by(&mut self, user: UserId) -> Option<&mut BTreeSet<String>> {
         if self.complete { Some(self.reacted.entry(user).or_default()) } else { self.reacted.get_mut(&user) }
+    }
+}
+
+impl Thread {
+    /// How far `user` has read, if that is known.
+    fn read_by(&mut self, user: UserId) -> Option<&mut i64> {
+        if self.complete { Some(self.readers.entry(user).or_default()) } else { self.readers.get_mut(&user) }
     }
 }
 
@@ -197,8 +312,7 @@ mod tests {
     }
 
     fn sent(seq: i64) -> Event {
-        let (client_id, mentions) = (Uuid::from_u128(seq as u128), Vec::new());
-        Event::Sent(MessageSent { seq, client_id, text: None, reply_to: None, thread: None, mentions })
+        Event::Sent(MessageSent::new(seq, Uuid::from_u128(seq as u128)))
     }
 
     fn react(seq: i64) -> Event {

@@ -15,11 +15,12 @@ pub use command::{
 };
 pub use decide::decide;
 pub use event::{
-    ConversationCreated, DeleteReason, Event, LeaveReason, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
-    MessageEdited, MessageSent, Notify, Reaction, Read, RemovedMessage, Settings,
+    ConversationCreated, DeleteReason, Event, Forward, InThread, LeaveReason, Located, MemberJoined, MemberLeft,
+    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, PollRules, Reaction, Read, RemovedMessage,
+    Settings, Vote,
 };
 pub use evolve::evolve;
-pub use known::{Known, Lookup, Message, Sent};
+pub use known::{Known, Lookup, Message, Poll, Sent, Thread};
 pub use state::{Conversation, Member};
 
 /// An event of a conversation with its numbers.
@@ -37,6 +38,14 @@ pub const MAX_MEMBERS: usize = 100_000;
 pub const MAX_USERS_A_COMMAND: usize = 1_000;
 /// The most times one message can be edited.
 pub const MAX_EDITS: usize = 100;
+/// The most times one location can move.
+pub const MAX_MOVES: usize = 1_000;
+/// The longest that a location can move, in milliseconds.
+pub const MAX_LIVE_MS: i64 = 24 * super::time::HOUR_MS;
+/// The most answers of a poll.
+pub const MAX_POLL_OPTIONS: i32 = 20;
+/// The shortest and longest that a message can be there before it is removed, in milliseconds.
+pub const EXPIRY_MS: std::ops::RangeInclusive<i64> = 1_000..=366 * 24 * super::time::HOUR_MS;
 /// The most pinned messages of a conversation.
 pub const MAX_PINS: usize = 100;
 /// The most kinds of reactions to one message.

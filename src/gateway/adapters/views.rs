@@ -7,13 +7,14 @@ use async_trait::async_trait;
 
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
-use crate::domain::conversation::{Event, MessageSent};
+use crate::domain::conversation::Event;
 use crate::domain::policy::{Role, Standing};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
-    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, UserRow,
+    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, ThreadRange,
+    ThreadRow, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
@@ -62,34 +63,14 @@ fn away(error: StoreError) -> ViewsAway {
     ViewsAway(Box::new(error))
 }
 
-impl From<store::MessageRow> for MessageRow {
-    fn from(row: store::MessageRow) -> Self {
-        Self {
-            seq: row.seq,
-            position: row.position,
-            sender: row.sender,
-            client_id: row.client_id,
-            at: row.at,
-            causation: row.causation,
-            text: row.text,
-            reply_to: row.reply_to,
-            thread: row.thread,
-            mentions: row.mentions,
-            edit: row.edit,
-            reactions: row.reactions,
-        }
-    }
-}
-
-fn sent(row: store::MessageRow) -> EventRow {
-    let store::MessageRow { seq, client_id, text, reply_to, thread, mentions, .. } = row;
+fn sent(row: MessageRow) -> EventRow {
     EventRow {
         kind: "message.sent".to_owned(),
         position: row.position,
         at: row.at,
         actor: row.sender,
         causation: row.causation,
-        event: Some(Event::Sent(MessageSent { seq, client_id, text, reply_to, thread, mentions })),
+        event: Some(Event::Sent(row.sent)),
     }
 }
 
@@ -111,7 +92,7 @@ impl From<store::InboxRow> for ConversationRow {
             members_count: row.members_count,
             last_position: row.last_position,
             last_seq: row.last_seq,
-            last_message: row.last_message.map(MessageRow::from),
+            last_message: row.last_message,
             read_seq: row.read_seq,
             mentions_unread: row.mentions_unread,
             role: row.role,
@@ -119,10 +100,6 @@ impl From<store::InboxRow> for ConversationRow {
             left: row.left,
         }
     }
-}
-
-fn text_bytes(message: &store::MessageRow) -> usize {
-    message.edit.as_ref().map(|edit| &edit.text).or(message.text.as_ref()).map_or(0, |text| text.len())
 }
 
 /// How many rows with such texts a page takes.
@@ -174,7 +151,8 @@ impl Reads for Views {
         let cursor = cursor.map(parse_cursor).transpose()?;
         // One more than asked for tells whether there are more.
         let mut rows = self.store.inbox(user, cursor.as_ref(), i64::from(limit) + 1).await?;
-        let size = page_size(rows.iter().map(|row| row.last_message.as_ref().map_or(0, text_bytes)), limit as usize);
+        let size =
+            page_size(rows.iter().map(|row| row.last_message.as_ref().map_or(0, MessageRow::bytes)), limit as usize);
         let has_more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().filter(|_| has_more);
@@ -198,13 +176,32 @@ impl Reads for Views {
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError> {
-        let rows = self.store.messages(conversation, user, first, last).await?;
-        Ok(rows.into_iter().map(MessageRow::from).collect())
+        Ok(self.store.messages(conversation, user, first, last).await?)
+    }
+
+    async fn thread(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        range: ThreadRange,
+        limit: i64,
+    ) -> Result<Vec<MessageRow>, ReadError> {
+        Ok(self.store.thread(conversation, user, range, limit).await?)
+    }
+
+    async fn threads(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        seqs: (i64, i64),
+        following: bool,
+        limit: u32,
+    ) -> Result<Vec<ThreadRow>, ReadError> {
+        Ok(self.store.threads(conversation, user, seqs, following, limit.into()).await?)
     }
 
     async fn pins(&self, user: UserId, conversation: ConversationId) -> Result<Vec<MessageRow>, ReadError> {
-        let rows = self.store.pins(conversation, user).await?;
-        Ok(rows.into_iter().map(MessageRow::from).collect())
+        Ok(self.store.pins(conversation, user).await?)
     }
 
     async fn events(

@@ -10,7 +10,7 @@ use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::paging::PageBytes;
-use crate::gateway::ports::MessageRow;
+use crate::gateway::ports::{MessageRow, ThreadRange};
 use crate::gateway::shapes::{Message, Opener};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -21,6 +21,8 @@ const MAX_LIMIT: u32 = 200;
 pub struct Data {
     /// Where.
     pub conversation: ConversationId,
+    /// Only those of this thread; removed ones are absent.
+    pub thread: Option<i64>,
     /// Newest first, from the one before this.
     pub before_seq: Option<i64>,
     /// Oldest first, from the one after this.
@@ -51,12 +53,15 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         return Err(Failure::bad_request("give before_seq or after_seq, not both"));
     }
     let membership = may_view(edge, context, data.conversation).await?;
+    if let Some(thread) = data.thread {
+        return of_thread(edge, context, &data, (thread, membership.visible_after_seq), limit).await;
+    }
     let range = range(&data, membership.visible_after_seq, membership.last_seq, limit);
     let mut rows = HashMap::new();
     if range.first <= range.last {
         let reads = &edge.ports.reads;
         let found = reads.messages(context.user, data.conversation, range.first, range.last).await?;
-        rows = found.into_iter().map(|row| (row.seq, row)).collect();
+        rows = found.into_iter().map(|row| (row.sent.seq, row)).collect();
     }
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let conversation = data.conversation;
@@ -72,6 +77,21 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
             None => Message::removed(conversation, seq),
         });
     }
+    Ok(json(&Page { messages, has_more }))
+}
+
+/// A page of a thread: its number, and up to which message nothing is to be seen.
+async fn of_thread(edge: &Edge, context: &Context, data: &Data, (thread, hidden): (i64, i64), limit: i64) -> Reply {
+    let newest_first = data.after_seq.is_none();
+    let after = data.after_seq.unwrap_or(hidden).max(hidden);
+    let range = ThreadRange { thread, after, before: data.before_seq.unwrap_or(i64::MAX), newest_first };
+    // One more than asked for tells whether there are more.
+    let rows = edge.ports.reads.thread(context.user, data.conversation, range, limit + 1).await?;
+    let opener = Opener::new(&*edge.ports.keyring, context.tenant);
+    let (found, mut page) = (rows.len(), PageBytes::default());
+    let fitting = rows.into_iter().take(limit as usize).take_while(|row| page.fits(row.bytes()));
+    let messages = fitting.map(|row| opener.message(data.conversation, row)).collect::<Result<Vec<_>, _>>()?;
+    let has_more = found > messages.len();
     Ok(json(&Page { messages, has_more }))
 }
 
@@ -105,7 +125,7 @@ mod tests {
     use super::*;
 
     fn data(before_seq: Option<i64>, after_seq: Option<i64>) -> Data {
-        Data { conversation: ConversationId::default(), before_seq, after_seq, limit: None }
+        Data { conversation: ConversationId::default(), thread: None, before_seq, after_seq, limit: None }
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! `message.send`: the text is sealed here, before it enters any topic.
+//! `message.send`: what it says is sealed here, before it enters any topic.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::content::{Asked, Checked, Location, Poll};
 use super::fields::{ClientId, check_mentions, check_text};
-use super::{Context, Reply};
+use super::{Context, Reply, visible_message};
+use crate::codec::records::ConversationCommand;
 use crate::crypto::Field;
-use crate::domain::conversation::{Command, SendMessage};
-use crate::domain::{ConversationId, Timestamp};
+use crate::domain::conversation::{Command, Forward, SendMessage};
+use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Place;
-use crate::gateway::shapes::rfc3339;
+use crate::gateway::shapes::{Contact, Opener, rfc3339};
 
 #[derive(Deserialize)]
 pub struct Data {
@@ -22,8 +24,26 @@ pub struct Data {
     reply_to: Option<i64>,
     thread: Option<i64>,
     mentions: Option<Vec<String>>,
-    expires_in_ms: Option<IgnoredAny>,
-    location: Option<IgnoredAny>,
+    expires_in_ms: Option<i64>,
+    forward: Option<Forwarded>,
+    // Of few messages, and so apart.
+    location: Option<Box<Location>>,
+    contact: Option<Box<Contact>>,
+    poll: Option<Box<Poll>>,
+}
+
+/// Names the message that is repeated.
+#[derive(Clone, Copy, Deserialize)]
+struct Forwarded {
+    conversation: ConversationId,
+    seq: i64,
+}
+
+/// What is to be sealed, and under whose key.
+struct Said {
+    author: UserId,
+    text: Option<String>,
+    content: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -36,40 +56,80 @@ struct Sent {
 }
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    let text = check(&data, edge.options.message_text_bytes)?;
-    let body = SendMessage {
-        client_id: data.client_id.0,
-        text: None,
+    check(&data)?;
+    let mut body = SendMessage {
         reply_to: data.reply_to,
         thread: data.thread,
-        mentions: data.mentions.clone().unwrap_or_default(),
+        mentions: data.mentions.unwrap_or_default(),
+        expires_in_ms: data.expires_in_ms,
+        ..SendMessage::new(data.client_id.0)
+    };
+    let max_bytes = edge.options.message_text_bytes;
+    let (location, contact, poll) = (data.location.map(|l| *l), data.contact.map(|c| *c), data.poll.map(|p| *p));
+    let asked = Asked { location, contact, poll };
+    let Checked { content, live_until, poll } = asked.checked(max_bytes)?;
+    (body.live_until, body.poll) = (live_until, poll);
+    let said = match data.forward {
+        Some(_) if data.text.is_some() || content.is_some() => {
+            return Err(Failure::bad_request(
+                "forward repeats a message as it is; send what is to be added in another",
+            ));
+        }
+        Some(of) => {
+            let (forward, said) = original(edge, context, of).await?;
+            body.forward = Some(forward);
+            said
+        }
+        None => {
+            if content.is_none() || data.text.is_some() {
+                check_text(data.text.as_deref().unwrap_or_default(), max_bytes)?;
+            }
+            Said { author: context.user, text: data.text, content }
+        }
     };
     let mut command = context.command(data.conversation, Command::Send(body));
-    let place = Place { tenant: context.tenant, conversation: data.conversation, command: command.command_id };
-    let sealed = edge.ports.keyring.seal_written(place, context.user, Field::Text, text);
-    let sealed = sealed.ok_or_else(|| Failure::unavailable("your data key is not here yet; try again"))?;
-    if let Some(body) = &mut command.message_send {
-        body.text = Some(sealed);
-    }
+    seal(edge, context, &mut command, &said)?;
     let done = edge.ask_conversation(command).await?;
     Ok(json(&Sent { seq: done.seq, position: done.position, at: done.at, duplicate: done.duplicate }))
 }
 
-fn check(data: &Data, max_text_bytes: usize) -> Result<&str, Failure> {
-    for (field, used) in [
-        ("attachments", data.attachments.as_ref().is_some_and(|attachments| !attachments.is_empty())),
-        ("expires_in_ms", data.expires_in_ms.is_some()),
-        ("location", data.location.is_some()),
-    ] {
-        if used {
-            return Err(Failure::bad_request(format!("{field} is not supported by this server yet")));
-        }
+fn check(data: &Data) -> Result<(), Failure> {
+    if data.attachments.as_ref().is_some_and(|attachments| !attachments.is_empty()) {
+        return Err(Failure::bad_request("attachments is not supported by this server yet"));
     }
     for (field, seq) in [("reply_to", data.reply_to), ("thread", data.thread)] {
         if seq.is_some_and(|seq| seq < 1) {
             return Err(Failure::bad_request(format!("{field} must be the seq of a message: 1 or more")));
         }
     }
-    check_mentions(data.mentions.as_deref().unwrap_or_default())?;
-    check_text(data.text.as_deref().unwrap_or_default(), max_text_bytes)
+    check_mentions(data.mentions.as_deref().unwrap_or_default())
+}
+
+/// The message that is repeated, as it is now. Its author is who wrote it first, and its key seals it again: what is destroyed with that key is
+/// gone wherever it was forwarded to.
+async fn original(edge: &Edge, context: &Context, of: Forwarded) -> Result<(Forward, Said), Failure> {
+    let _permit = context.read_permit().await?;
+    let row = visible_message(edge, context, of.conversation, of.seq).await?;
+    if row.sent.poll.is_some() {
+        return Err(Failure::bad_request("a poll cannot be forwarded: its votes are of its conversation"));
+    }
+    let (author, at) = row.sent.forward.map_or((row.sender, row.at), |first| (first.author, first.at));
+    let (text, content) = Opener::new(&*edge.ports.keyring, context.tenant).said(of.conversation, &row)?;
+    Ok((Forward { author, at }, Said { author, text, content }))
+}
+
+fn seal(edge: &Edge, context: &Context, command: &mut ConversationCommand, said: &Said) -> Result<(), Failure> {
+    let place = Place { tenant: context.tenant, conversation: command.conversation, command: command.command_id };
+    let seal = |field, text: &Option<String>| match text {
+        Some(text) => {
+            let sealed = edge.ports.keyring.seal_written(place, said.author, field, text);
+            sealed.map(Some).ok_or_else(|| Failure::unavailable("a data key is not here yet; try again"))
+        }
+        None => Ok(None),
+    };
+    let (text, content) = (seal(Field::Text, &said.text)?, seal(Field::Content, &said.content)?);
+    if let Some(body) = &mut command.message_send {
+        (body.text, body.content) = (text, content);
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 mod auth_refresh;
 mod block;
 mod blocks;
+mod content;
 mod conversation_create;
 mod conversation_join;
 mod conversation_leave;
@@ -17,6 +18,7 @@ pub mod events;
 mod fields;
 pub mod history;
 pub mod inbox;
+mod location_update;
 mod member_add;
 mod member_ban;
 mod member_mute;
@@ -26,18 +28,23 @@ mod member_unban;
 mod member_unmute;
 mod message_delete;
 mod message_edit;
+pub mod message_get;
 mod message_pin;
 mod message_send;
 mod message_unpin;
 pub mod permissions;
 mod ping;
 pub mod pins;
+mod poll_close;
+mod poll_vote;
 mod presence_set;
 mod presence_unwatch;
 mod presence_watch;
 mod reaction_add;
 mod reaction_remove;
 mod read;
+mod thread_read;
+pub mod threads;
 mod typing;
 mod unblock;
 
@@ -51,13 +58,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::edge::Edge;
 use super::failure::{Failure, json};
 use super::hub::Socket;
-use super::ports::{Journal, Membership};
+use super::ports::{Journal, Membership, MessageRow};
 use super::seen::Scope;
 use crate::codec::records::ConversationCommand;
 use crate::domain::conversation::Command as Asked;
 use crate::domain::decision::Done;
 use crate::domain::policy::{self, Action};
-use crate::domain::{ConversationId, TenantId, UserId};
+use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
 /// The JSON of an `ok`'s `data`, or why not.
 pub type Reply = Result<String, Failure>;
@@ -122,6 +129,12 @@ commands! {
     "message.delete" => MessageDelete: message_delete,
     "message.pin" => MessagePin: message_pin,
     "message.unpin" => MessageUnpin: message_unpin,
+    "message.get" => MessageGet: message_get,
+    "location.update" => LocationUpdate: location_update,
+    "poll.vote" => PollVote: poll_vote,
+    "poll.close" => PollClose: poll_close,
+    "thread.read" => ThreadRead: thread_read,
+    "threads" => Threads: threads,
     "reaction.add" => ReactionAdd: reaction_add,
     "reaction.remove" => ReactionRemove: reaction_remove,
     "read" => Read: read,
@@ -161,6 +174,8 @@ impl Command {
             Self::Inbox(_)
                 | Self::History(_)
                 | Self::Events(_)
+                | Self::MessageGet(_)
+                | Self::Threads(_)
                 | Self::Pins(_)
                 | Self::Permissions(_)
                 | Self::Blocks(_)
@@ -221,6 +236,26 @@ pub(super) async fn may_view(
     let membership = membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?;
     policy::allow(membership.standing, Action::View)?;
     Ok(membership)
+}
+
+/// The message that `context` names, if it is there and may be seen.
+///
+/// # Errors
+/// As [`may_view`], and `not_found`.
+pub(super) async fn visible_message(
+    edge: &Edge,
+    context: &Context,
+    conversation: ConversationId,
+    seq: i64,
+) -> Result<MessageRow, Failure> {
+    let membership = may_view(edge, context, conversation).await?;
+    let row = if seq > membership.visible_after_seq {
+        edge.ports.reads.messages(context.user, conversation, seq, seq).await?.pop()
+    } else {
+        None
+    };
+    let over = |row: &MessageRow| row.sent.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now());
+    row.filter(|row| !over(row)).ok_or_else(|| Failure::not_found("there is no such message, or it was removed"))
 }
 
 /// `position` and `duplicate`: what most changes answer.

@@ -21,7 +21,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let rows = edge.ports.reads.pins(context.user, data.conversation).await?;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let mut page = PageBytes::default();
-    let visible = rows.into_iter().filter(|row| row.seq > membership.visible_after_seq);
+    let visible = rows.into_iter().filter(|row| row.sent.seq > membership.visible_after_seq);
     let fitting = visible.take_while(|row| page.fits(row.bytes()));
     let messages = fitting.map(|row| opener.message(data.conversation, row)).collect::<Result<_, _>>()?;
     Ok(json(&Pins { messages }))

@@ -75,8 +75,18 @@ async fn what_is_no_message_never_reaches_the_log() {
         (json!({"mentions": ["everybody"]}), ErrorCode::BadRequest),
         (json!({"mentions": vec!["all"; 101]}), ErrorCode::TooLarge),
         (json!({"attachments": [{"id": "att_x"}]}), ErrorCode::BadRequest),
-        (json!({"location": {"lat": 1, "lon": 2}}), ErrorCode::BadRequest),
-        (json!({"expires_in_ms": 5}), ErrorCode::BadRequest),
+        (json!({"location": {"lat": 91, "lon": 2}}), ErrorCode::BadRequest),
+        (json!({"location": {"lat": 1, "lon": 180.5}}), ErrorCode::BadRequest),
+        (json!({"location": {"lat": 1, "lon": 2, "accuracy_m": -1}}), ErrorCode::BadRequest),
+        (json!({"location": {"lat": 1, "lon": 2}, "contact": {"name": "Cyd"}}), ErrorCode::BadRequest),
+        (json!({"contact": {"name": ""}}), ErrorCode::BadRequest),
+        (json!({"contact": {"name": "Cyd", "phones": vec!["1"; 21]}}), ErrorCode::BadRequest),
+        (json!({"contact": {"name": "Cyd", "user": "usr_x"}}), ErrorCode::BadRequest),
+        (json!({"poll": {"question": "", "options": ["a", "b"]}}), ErrorCode::BadRequest),
+        (json!({"poll": {"question": "?", "options": ["a", ""]}}), ErrorCode::BadRequest),
+        (json!({"poll": {"question": "?".repeat(20_001), "options": ["a", "b"]}}), ErrorCode::TooLarge),
+        (json!({"forward": {"conversation": ConversationId::generate(), "seq": 1}}), ErrorCode::BadRequest),
+        (json!({"expires_in_ms": "5"}), ErrorCode::BadRequest),
     ];
     for (change, code) in cases {
         let mut data = good.clone();
@@ -191,19 +201,9 @@ async fn history_shows_what_is_missing_as_removed() {
         (conversation, eve),
         Membership { standing: Standing::new(ConversationKind::Group, None), ..membership },
     );
-    let row = |seq| MessageRow {
-        seq,
-        position: seq + 1,
-        sender: ada,
-        client_id: Uuid::nil(),
-        at: Timestamp(0),
-        causation: Default::default(),
-        text: Some(FakeKeys::sealed("x")),
-        reply_to: None,
-        thread: None,
-        mentions: vec![],
-        edit: None,
-        reactions: vec![],
+    let row = |seq| {
+        let sent = MessageSent { text: Some(FakeKeys::sealed("x")), ..MessageSent::new(seq, Uuid::nil()) };
+        MessageRow::of(sent, seq + 1, ada, Timestamp(0), Default::default())
     };
     world.reads.messages.insert(conversation, vec![row(1), row(3)]);
     let page = start(&world, ada, "history", json!({"conversation": conversation, "limit": 2})).await.unwrap().unwrap();
@@ -228,19 +228,15 @@ async fn a_page_is_bounded_in_bytes_and_never_empty() {
     let (ada, conversation) = (world.user(), ConversationId::generate());
     let membership = member_of_group(Role::Member, 3, 300);
     world.reads.memberships.insert((conversation, ada), membership);
-    let row = |seq| MessageRow {
-        seq,
-        position: seq,
-        sender: ada,
-        client_id: Uuid::nil(),
-        at: Timestamp(0),
-        causation: Default::default(),
-        text: Some(FakeKeys::sealed(&"x".repeat(1_000_000))),
-        reply_to: None,
-        thread: None,
-        mentions: vec![],
-        edit: None,
-        reactions: vec![],
+    let row = |seq| {
+        let text = Some(FakeKeys::sealed(&"x".repeat(1_000_000)));
+        MessageRow::of(
+            MessageSent { text, ..MessageSent::new(seq, Uuid::nil()) },
+            seq,
+            ada,
+            Timestamp(0),
+            Default::default(),
+        )
     };
     // As long as an installation may allow.
     world.reads.messages.insert(conversation, vec![row(1), row(2), row(3)]);
@@ -257,8 +253,7 @@ async fn a_page_is_bounded_in_bytes_and_never_empty() {
         causation: Default::default(),
         event: Some(Event::Joined(joined.clone())),
     };
-    let MessageRow { seq, client_id, text, reply_to, thread, mentions, .. } = row(1);
-    let sent = Event::Sent(MessageSent { seq, client_id, text, reply_to, thread, mentions });
+    let sent = Event::Sent(row(1).sent);
     let sent = EventRow { kind: "message.sent".into(), event: Some(sent), ..joined(1) };
     world.reads.events.insert(conversation, std::iter::once(sent).chain((2..=300).map(joined)).collect());
     for (after, least) in [(0, 1), (1, 2)] {

@@ -12,12 +12,16 @@ use crate::gateway::ports::Journal;
 use crate::gateway::seen::Scope;
 use crate::gateway::shapes::{self, Opener};
 
-/// Tells the member's devices here. A removed message is said at once; for anything else they get the conversation as it is now, once the view
+/// Tells the member's devices here. A removed message and a thread that was read are said at once; for anything else they get the conversation as it is now, once the view
 /// has it.
 pub fn changed(edge: &Arc<Edge>, state: &MemberState) {
     if let Some(of) = state.hidden {
         let frame = shapes::hidden(state.conversation, of.seq);
         edge.hub.push(state.tenant, state.user, &frame, Worth::Durable, None);
+        return;
+    }
+    if let Some(read) = state.thread {
+        edge.hub.push(state.tenant, state.user, &shapes::thread_read(state.conversation, read), Worth::Durable, None);
         return;
     }
     let (edge, state) = (Arc::clone(edge), state.clone());

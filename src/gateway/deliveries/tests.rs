@@ -34,14 +34,7 @@ fn positions(socket: &Socket) -> Vec<i64> {
 }
 
 fn event(world: &World, conversation: ConversationId, position: i64, text: Bytes) -> Bytes {
-    let sent = MessageSent {
-        seq: position,
-        client_id: Uuid::now_v7(),
-        text: Some(text),
-        reply_to: None,
-        thread: None,
-        mentions: vec![],
-    };
+    let sent = MessageSent { text: Some(text), ..MessageSent::new(position, Uuid::now_v7()) };
     let record = ConversationEvent {
         event_id: Default::default(),
         r#type: "message.sent".into(),

@@ -73,6 +73,8 @@ pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
         .route("/v1/conversations/{id}", get(resources::conversation))
         .route("/v1/conversations/{id}/messages", get(resources::messages))
         .route("/v1/conversations/{id}/permissions", get(resources::permissions))
+        .route("/v1/conversations/{id}/messages/{seq}", get(resources::message))
+        .route("/v1/conversations/{id}/threads", get(resources::threads))
         .route("/v1/conversations/{id}/pins", get(resources::pins))
         .route("/v1/conversations/{id}/events", get(resources::events))
         .route("/v1/conversations/{id}/members", get(resources::members))
@@ -151,6 +153,19 @@ impl FromRequestParts<Http> for Named {
         let named = Path::<String>::from_request_parts(parts, http).await;
         let Path(name) = named.map_err(|_| Failure::bad_request("the path is not UTF-8"))?;
         Ok(Self(name))
+    }
+}
+
+/// The two parts of the path that are names.
+struct NamedBoth(String, String);
+
+impl FromRequestParts<Http> for NamedBoth {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, Problem> {
+        let named = Path::<(String, String)>::from_request_parts(parts, http).await;
+        let Path((one, other)) = named.map_err(|_| Failure::bad_request("the path is not UTF-8"))?;
+        Ok(Self(one, other))
     }
 }
 

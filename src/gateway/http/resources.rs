@@ -5,12 +5,12 @@ use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
-use super::{Answer, Asker, Http, Named, query};
+use super::{Answer, Asker, Http, Named, NamedBoth, query};
 use crate::domain::policy::{Action, Role};
 use crate::domain::{ConversationId, Id, UserId, ids};
 use crate::gateway::commands::{
-    Command, events, history, inbox as inbox_command, may_view, permissions as permissions_command,
-    pins as pins_command,
+    Command, events, history, inbox as inbox_command, may_view, message_get, permissions as permissions_command,
+    pins as pins_command, threads as threads_command,
 };
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
@@ -44,13 +44,33 @@ pub async fn conversation(State(http): State<Http>, Named(path): Named, Asker(co
 pub async fn messages(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
     #[derive(Deserialize)]
     struct Page {
+        thread: Option<i64>,
         before_seq: Option<i64>,
         after_seq: Option<i64>,
         limit: Option<i64>,
     }
-    let (conversation, Page { before_seq, after_seq, limit }) = (id(&path)?, query(&uri)?);
-    let command = Command::History(history::Data { conversation, before_seq, after_seq, limit });
+    let (conversation, Page { thread, before_seq, after_seq, limit }) = (id(&path)?, query(&uri)?);
+    let command = Command::History(history::Data { conversation, thread, before_seq, after_seq, limit });
     Ok(ok(http.run(context, command).await?))
+}
+
+pub async fn message(State(http): State<Http>, NamedBoth(path, seq): NamedBoth, Asker(context): Asker) -> Answer {
+    let seq = seq.parse().map_err(|_| Failure::not_found("there is no such message"))?;
+    let data = message_get::Data { conversation: id(&path)?, seq };
+    Ok(ok(http.run(context, Command::MessageGet(data)).await?))
+}
+
+pub async fn threads(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
+    #[derive(Deserialize)]
+    struct Page {
+        before_seq: Option<i64>,
+        #[serde(default)]
+        following: bool,
+        limit: Option<i64>,
+    }
+    let (conversation, Page { before_seq, following, limit }) = (id(&path)?, query(&uri)?);
+    let data = threads_command::Data { conversation, before_seq, following, limit };
+    Ok(ok(http.run(context, Command::Threads(data)).await?))
 }
 
 pub async fn permissions(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {

@@ -1,42 +1,10 @@
 //! Rows of the views, as the edge takes them. They hold sealed content.
 
-use bytes::Bytes;
-use uuid::Uuid;
-
 use crate::domain::conversation::{Event, Settings};
 use crate::domain::policy::{ConversationKind, History, JoinRule, Role, Standing};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
-pub use crate::store::{EditRow, ReactionRow, Sealed};
-
-/// A message as the view has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MessageRow {
-    /// 1, 2, 3 … in its conversation.
-    pub seq: i64,
-    /// Of its event.
-    pub position: i64,
-    /// Who sent it.
-    pub sender: UserId,
-    /// As the client named it.
-    pub client_id: Uuid,
-    /// Of its event.
-    pub at: Timestamp,
-    /// The command that brought it: its text opens only with it.
-    pub causation: CommandId,
-    /// Sealed.
-    pub text: Option<Bytes>,
-    /// `seq`.
-    pub reply_to: Option<i64>,
-    /// `seq`.
-    pub thread: Option<i64>,
-    /// User ids, `all` or `here`.
-    pub mentions: Vec<String>,
-    /// What the newest edit made of it.
-    pub edit: Option<EditRow>,
-    /// One for each emoji.
-    pub reactions: Vec<ReactionRow>,
-}
+pub use crate::store::{EditRow, LocatedRow, MessageRow, ReactionRow, Sealed, ThreadRange, ThreadRow, VotesRow};
 
 /// An event as the view has it.
 #[derive(Clone, Debug, PartialEq)]

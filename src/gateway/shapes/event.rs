@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::message::PresentMessage;
+use super::message::{Location, PresentMessage};
 use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339, rfc3339_option};
 use crate::codec::records::ConversationEvent;
 use crate::crypto::Field;
 use crate::domain::conversation::{
     ConversationCreated, DeleteReason, Event, LeaveReason, MemberLeft, MemberRole, MessageEdited, OfMessage, Reaction,
-    UpdateConversation,
+    UpdateConversation, Vote,
 };
 use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, Timestamp, UserId};
@@ -51,6 +51,11 @@ enum EventData {
         seqs: Vec<i64>,
         reason: DeleteReason,
     },
+    Located {
+        seq: i64,
+        location: Option<Location>,
+    },
+    Voted(Vote),
     Message(OfMessage),
     Reaction(Reaction),
     Updated(Updated),
@@ -120,7 +125,11 @@ impl Opener<'_> {
                 seqs: deleted.messages.iter().map(|message| message.seq).collect(),
                 reason: deleted.reason,
             },
-            Some(Event::Pinned(of) | Event::Unpinned(of)) => EventData::Message(of),
+            Some(Event::Located(located)) => {
+                EventData::Located { seq: located.seq, location: self.located(place, row.actor, &located)? }
+            }
+            Some(Event::Voted(vote)) => EventData::Voted(vote),
+            Some(Event::Pinned(of) | Event::Unpinned(of) | Event::PollClosed(of)) => EventData::Message(of),
             Some(Event::Reacted(reaction) | Event::Unreacted(reaction)) => EventData::Reaction(reaction),
             Some(Event::Updated(update)) => EventData::Updated(self.updated(place, update)?),
             Some(Event::Joined(joined)) => EventData::Joined { users: joined.users },
@@ -138,6 +147,7 @@ impl Opener<'_> {
                 | Event::Settings(_)
                 | Event::Hidden(_)
                 | Event::Draft(_)
+                | Event::ThreadRead(_)
                 | Event::Block(_),
             )
             | None => EventData::Unknown {},
@@ -177,7 +187,11 @@ impl EventRow {
     /// About how long it will be, for pages.
     pub fn bytes(&self) -> usize {
         let content = match &self.event {
-            Some(Event::Sent(sent)) => sent.text.as_ref().map_or(0, Bytes::len) + sent.mentions.len() * ID_BYTES,
+            Some(Event::Sent(sent)) => {
+                let sealed = [&sent.text, &sent.content].into_iter().flatten().map(Bytes::len).sum::<usize>();
+                sealed + sent.mentions.len() * ID_BYTES
+            }
+            Some(Event::Located(located)) => located.content.len(),
             Some(Event::Edited(edited)) => edited.text.len() + edited.mentions.len() * ID_BYTES,
             // With the role of each.
             Some(Event::Created(created)) => created.members.len().min(MEMBERS_SHOWN) * ID_BYTES * 2,

@@ -1,5 +1,6 @@
 //! The JSON shapes of the protocol, from records and from rows alike. The one place that knows them.
 
+mod content;
 mod conversation;
 mod event;
 mod message;
@@ -12,10 +13,11 @@ use super::ports::{Keyring, OpenError, Place, Sealed};
 use crate::crypto::Field;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp};
 
+pub use content::{Contact, Content, Point, Question};
 pub use conversation::Conversation;
 pub use event::DurableEvent;
 pub use message::Message;
-pub use passing::{Presence, hidden, presence, receipt, signal};
+pub use passing::{Presence, hidden, presence, receipt, signal, thread_read};
 
 #[cfg(test)]
 mod tests;

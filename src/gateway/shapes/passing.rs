@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::rfc3339_option;
 use crate::codec::records::{PresenceStatus, Receipt, Signal};
-use crate::domain::conversation::Event;
+use crate::domain::conversation::{Event, InThread};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::failure::json;
 use crate::gateway::frames;
@@ -48,6 +48,11 @@ pub fn receipt(receipt: &Receipt) -> Utf8Bytes {
         _ => ("receipt.read", receipt.read_seq),
     };
     json(&Passing { r#type, conversation: receipt.conversation, data: Data { user: receipt.user, seq } }).into()
+}
+
+/// The push to one's other devices of a thread that one has read.
+pub fn thread_read(conversation: ConversationId, read: InThread) -> Utf8Bytes {
+    json(&Passing { r#type: "thread.read", conversation, data: read }).into()
 }
 
 /// The push to one's other devices of a message that one removed for oneself.

@@ -21,20 +21,13 @@ const ADA: UserId = UserId::from_bytes([2; 16]);
 const EVE: UserId = UserId::from_bytes([3; 16]);
 
 fn row() -> MessageRow {
-    MessageRow {
-        seq: 3,
-        position: 7,
-        sender: ADA,
-        client_id: Uuid::from_bytes([4; 16]),
-        at: AT,
-        causation: CommandId::from_bytes([5; 16]),
+    let sent = MessageSent {
         text: Some(FakeKeys::sealed("hello")),
         reply_to: Some(2),
-        thread: None,
         mentions: vec!["all".into()],
-        edit: None,
-        reactions: Vec::new(),
-    }
+        ..MessageSent::new(3, Uuid::from_bytes([4; 16]))
+    };
+    MessageRow::of(sent, 7, ADA, AT, CommandId::from_bytes([5; 16]))
 }
 
 fn message() -> Value {
@@ -75,9 +68,7 @@ fn a_message_is_the_same_in_a_push_and_in_a_read() {
     let keys = FakeKeys::default();
     let read = Opener::new(&keys, TenantId::default()).message(CONVERSATION, row());
     assert_eq!(read.map(value), Ok(message()));
-    let MessageRow { seq, client_id, text, reply_to, thread, mentions, .. } = row();
-    let sent = MessageSent { seq, client_id, text, reply_to, thread, mentions };
-    assert_eq!(event("message.sent", Some(Event::Sent(sent))), Ok(message()));
+    assert_eq!(event("message.sent", Some(Event::Sent(row().sent))), Ok(message()));
 }
 
 #[test]
@@ -121,7 +112,7 @@ fn events_have_the_data_of_the_protocol() {
     let edited = MessageEdited { seq, text, fingerprint: Bytes::new(), mentions: vec!["here".into()] };
     let expected = json!({"seq": 3, "text": "hullo", "mentions": ["here"], "edited_at": "2026-11-18T11:06:40.007Z"});
     assert_eq!(event("message.edited", Some(Event::Edited(edited))), Ok(expected));
-    let removed = RemovedMessage { seq, sender: ADA, positions: vec![4, 7], at: AT, client_id: None };
+    let removed = RemovedMessage { seq, sender: ADA, positions: vec![4, 7], at: AT, client_id: None, thread: None };
     let deleted = MessageDeleted { messages: vec![removed], reason: DeleteReason::Moderator };
     let expected = json!({"seqs": [3], "reason": "moderator"});
     assert_eq!(event("message.deleted", Some(Event::Deleted(deleted))), Ok(expected));
@@ -223,7 +214,7 @@ fn a_missing_key_is_unavailable_and_never_deleted() {
     let opened = Opener::new(&keys, TenantId::default()).message(CONVERSATION, row());
     assert_eq!(opened.map(value), Err(OpenError::KeyMissing));
     let keys = FakeKeys::default();
-    let broken = MessageRow { text: Some(Bytes::from_static(b"?")), ..row() };
+    let broken = MessageRow { sent: MessageSent { text: Some(Bytes::from_static(b"?")), ..row().sent }, ..row() };
     let opened = Opener::new(&keys, TenantId::default()).message(CONVERSATION, broken);
     assert_eq!(opened.map(value), Err(OpenError::Broken));
 }

@@ -35,7 +35,7 @@ impl Scene {
         let made = uuid::Timestamp::from_unix(NoContext, made.as_secs(), made.subsec_nanos());
         let client_id = Uuid::new_v7(made);
         let text = Some("sealed".into());
-        let send = SendMessage { client_id, text, reply_to: None, thread: None, mentions: vec![] };
+        let send = SendMessage { text, ..SendMessage::new(client_id) };
         Command {
             offset,
             at: self.now,

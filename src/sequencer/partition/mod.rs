@@ -245,8 +245,8 @@ impl<A: Aggregate> Partition<A> {
         let exists = self.owner.state(command.aggregate).is_some();
         self.shared.surroundings.prepare(exists, &mut command).await.map_err(PartitionError::Prepare)?;
         metrics::counter!("tidings_commands_total", "topic" => A::COMMANDS).increment(1);
-        let needed = A::lookup(self.owner.state(command.aggregate), &command.input);
-        let looked_up = needed.is_none_or(|needed| looked_up.contains(&(command.aggregate, needed)));
+        let mut needed = A::lookups(self.owner.state(command.aggregate), &command.input).into_iter();
+        let looked_up = needed.all(|needed| looked_up.contains(&(command.aggregate, needed)));
         if let Some(record) = self.owner.decide(command, looked_up)? {
             let value = self.shared.codec.encode(&*record)?;
             let key = record.aggregate.as_bytes();
@@ -265,9 +265,8 @@ impl<A: Aggregate> Partition<A> {
             if !self.owner.is_hot(command.aggregate) {
                 ids.insert(command.aggregate);
             }
-            if let Some(needed) = A::lookup(self.owner.state(command.aggregate), &command.input) {
-                lookups.insert((command.aggregate, needed));
-            }
+            let needed = A::lookups(self.owner.state(command.aggregate), &command.input);
+            lookups.extend(needed.into_iter().map(|needed| (command.aggregate, needed)));
         }
         let asked: Vec<_> = lookups.iter().copied().collect();
         Ok(match self.warm(&ids.into_iter().collect::<Vec<_>>(), &asked).await? {

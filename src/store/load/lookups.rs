@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::domain::conversation::{Known, Lookup, Message, Sent};
+use crate::domain::conversation::{InThread, Known, Lookup, Message, Poll, PollRules, Sent, Thread};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::reads::damaged;
@@ -30,7 +30,7 @@ pub(super) async fn sends(
 ) -> Result<(), StoreError> {
     let sends = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
         Lookup::Send(user, id) => Some((conversation.to_string(), *id, user.to_string())),
-        Lookup::Message(_) | Lookup::Reactions(..) => None,
+        Lookup::Message(_) | Lookup::Part(..) | Lookup::Thread(..) => None,
     });
     let (named, (ids, senders)): (Vec<_>, (Vec<_>, Vec<_>)) = sends.map(|(c, id, user)| (c, (id, user))).unzip();
     if named.is_empty() {
@@ -64,13 +64,21 @@ struct MessageColumns {
     mentions: Vec<String>,
     edits: Vec<i64>,
     fingerprint: Option<Vec<u8>>,
+    thread: Option<i64>,
+    thread_seq: Option<i64>,
+    forwarded: bool,
+    live_until: Option<i64>,
+    expires_at: Option<i64>,
+    poll: Option<sqlx::types::Json<PollRules>>,
+    closed: bool,
     /// By emoji.
     reactions: sqlx::types::Json<BTreeMap<String, i64>>,
     reactor: Option<String>,
     reacted: Vec<String>,
+    voted: Vec<i32>,
 }
 
-/// Messages that are there, and what single users reacted to them with.
+/// Messages that are there, and what single users reacted to them with and voted for.
 pub(super) async fn messages(
     snapshot: &mut Transaction<'_, Postgres>,
     lookups: &[(ConversationId, Lookup)],
@@ -78,8 +86,9 @@ pub(super) async fn messages(
 ) -> Result<(), StoreError> {
     let messages = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
         Lookup::Send(..) => None,
-        Lookup::Message(seq) => Some((conversation.to_string(), *seq, None)),
-        Lookup::Reactions(seq, user) => Some((conversation.to_string(), *seq, Some(user.to_string()))),
+        // With the message that the thread is of.
+        Lookup::Message(seq) | Lookup::Thread(seq, _) => Some((conversation.to_string(), *seq, None)),
+        Lookup::Part(seq, user) => Some((conversation.to_string(), *seq, Some(user.to_string()))),
     });
     let (named, (seqs, reactors)): (Vec<_>, (Vec<_>, Vec<_>)) = messages.map(|(c, seq, user)| (c, (seq, user))).unzip();
     if named.is_empty() {
@@ -103,6 +112,12 @@ pub(super) async fn messages(
             mentions: row.mentions,
             edits: row.edits,
             fingerprint: row.fingerprint.map(Bytes::from),
+            thread: row.thread.zip(row.thread_seq).map(|(thread, thread_seq)| InThread { thread, thread_seq }),
+            forwarded: row.forwarded,
+            live_until: row.live_until.map(Timestamp),
+            expires_at: row.expires_at.map(Timestamp),
+            poll: row.poll.map(|rules| Poll { rules: rules.0, closed: row.closed }),
+            votes: HashMap::new(),
             reactions: row.reactions.0,
             reacted: HashMap::new(),
             complete: false,
@@ -112,7 +127,41 @@ pub(super) async fn messages(
         let message = found.entry(id).or_default().messages.entry(row.seq).or_insert(message);
         if let Some(reactor) = reactor {
             message.reacted.insert(reactor, row.reacted.into_iter().collect());
+            message.votes.insert(reactor, row.voted);
         }
+    }
+    Ok(())
+}
+
+/// Threads, and how far single users have read them. One that is empty is found too, as what is under way may be its first message.
+pub(super) async fn threads(
+    snapshot: &mut Transaction<'_, Postgres>,
+    lookups: &[(ConversationId, Lookup)],
+    found: &mut HashMap<ConversationId, Known>,
+) -> Result<(), StoreError> {
+    let threads = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
+        Lookup::Thread(thread, user) => Some((conversation.to_string(), *thread, user.to_string())),
+        _ => None,
+    });
+    let (named, (roots, readers)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        threads.map(|(c, root, user)| (c, (root, user))).unzip();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(String, i64, String, i64, i64)> = sqlx::query_as(
+        "SELECT n.conversation, n.thread, n.user_id, COALESCE(t.last_thread_seq, 0), COALESCE(p.read_thread_seq, 0)
+         FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (conversation, thread, user_id)
+         LEFT JOIN threads t USING (conversation, thread) LEFT JOIN thread_pointers p USING (conversation, thread, user_id)",
+    )
+    .bind(named)
+    .bind(roots)
+    .bind(readers)
+    .fetch_all(&mut **snapshot)
+    .await?;
+    for (conversation, root, reader, last, read) in rows {
+        let id: ConversationId = conversation.parse().map_err(damaged("threads.conversation"))?;
+        let thread = found.entry(id).or_default().threads.entry(root).or_insert(Thread { last, ..Thread::default() });
+        thread.readers.insert(reader.parse().map_err(damaged("thread_pointers.user_id"))?, read);
     }
     Ok(())
 }

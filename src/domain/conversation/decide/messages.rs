@@ -1,18 +1,20 @@
 //! Messages: sending, editing, removing, reacting, pinning.
 
-use super::{Outcome, already, bad_request, check_seq, conflict, next};
+use super::{Outcome, already, bad_request, check_seq, conflict, next, polls};
 use crate::domain::conversation::command::{EditMessage, Input, OfMessage, SendMessage};
 use crate::domain::conversation::event::{
-    DeleteReason, Event, MessageDeleted, MessageEdited, MessageSent, Reaction, RemovedMessage,
+    DeleteReason, Event, Located, MessageDeleted, MessageEdited, MessageSent, Reaction, RemovedMessage,
 };
 use crate::domain::conversation::known::Message;
 use crate::domain::conversation::reactions::is_reaction;
 use crate::domain::conversation::state::Conversation;
 use crate::domain::conversation::{
-    CLIENT_ID_MAX_AGE_MS, CLIENT_ID_MAX_AHEAD_MS, Decision, MAX_EDITS, MAX_PINS, MAX_REACTIONS,
+    CLIENT_ID_MAX_AGE_MS, CLIENT_ID_MAX_AHEAD_MS, Decision, EXPIRY_MS, MAX_EDITS, MAX_LIVE_MS, MAX_MOVES, MAX_PINS,
+    MAX_REACTIONS,
 };
 use crate::domain::decision::Done;
 use crate::domain::policy::{Action, Role};
+use crate::domain::time::HOUR_MS;
 use crate::domain::{ErrorCode, Rejection, Timestamp};
 
 pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> Outcome {
@@ -27,12 +29,9 @@ pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> O
     }
     conversation.allow(input, Action::Send)?;
     check_slow_mode(conversation, input)?;
-    if send.text.is_none() {
-        return Err(bad_request("a message needs a text"));
-    }
-    for (field, seq) in [("reply_to", send.reply_to), ("thread", send.thread)] {
-        seq.map_or(Ok(()), |seq| check_seq(conversation, input, field, seq))?;
-    }
+    let at = input.at.max(conversation.last_at);
+    check_content(send, at)?;
+    send.reply_to.map_or(Ok(()), |seq| check_seq(conversation, input, "reply_to", seq))?;
     let event = Event::Sent(MessageSent {
         seq: conversation.last_seq + 1,
         client_id: send.client_id,
@@ -40,8 +39,40 @@ pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> O
         reply_to: send.reply_to,
         thread: send.thread,
         mentions: send.mentions.clone(),
+        thread_seq: send.thread.map(|root| next_in_thread(conversation, input, root)).transpose()?,
+        content: send.content.clone(),
+        forward: send.forward,
+        live_until: send.live_until,
+        poll: send.poll,
+        expires_at: send.expires_in_ms.map(|expires_in_ms| at.plus(expires_in_ms)),
     });
     next(conversation, input, event)
+}
+
+/// That a message says something, and nothing that is over already. What its content is the gateway has checked, as it is sealed here.
+fn check_content(send: &SendMessage, at: Timestamp) -> Result<(), Rejection> {
+    if send.text.is_none() && send.content.is_none() {
+        return Err(bad_request("a message needs a text, a location, a contact or a poll"));
+    }
+    if (send.poll.is_some() || send.live_until.is_some()) && send.content.is_none() {
+        return Err(bad_request("a poll or live location without content"));
+    }
+    if send.live_until.is_some_and(|until| until <= at || until > at.plus(MAX_LIVE_MS)) {
+        return Err(bad_request(&format!("live_until is at most {} h ahead", MAX_LIVE_MS / HOUR_MS)));
+    }
+    if send.expires_in_ms.is_some_and(|expires_in_ms| !EXPIRY_MS.contains(&expires_in_ms)) {
+        return Err(bad_request(&format!("expires_in_ms is from {} to {}", EXPIRY_MS.start(), EXPIRY_MS.end())));
+    }
+    polls::check(send, at)
+}
+
+/// The number of the next message in the thread of `root`.
+fn next_in_thread(conversation: &Conversation, input: &Input, root: i64) -> Result<i64, Rejection> {
+    check_seq(conversation, input, "thread", root)?;
+    if message(conversation, root)?.thread.is_some() {
+        return Err(bad_request("thread names a message that is in a thread itself; name the thread's own"));
+    }
+    Ok(conversation.known.threads.get(&root).map_or(0, |thread| thread.last) + 1)
 }
 
 /// That a member has waited long enough since its newest message. Not final: it may be sent later.
@@ -58,7 +89,7 @@ fn check_slow_mode(conversation: &Conversation, input: &Input) -> Result<(), Rej
 }
 
 /// A message that a command names. The shell has looked it up: one that is not known was removed.
-fn message(conversation: &Conversation, seq: i64) -> Result<&Message, Rejection> {
+pub fn message(conversation: &Conversation, seq: i64) -> Result<&Message, Rejection> {
     let removed = || Rejection::new(ErrorCode::NotFound, "the message was removed");
     conversation.known.messages.get(&seq).ok_or_else(removed)
 }
@@ -73,11 +104,41 @@ pub fn edit(conversation: &Conversation, input: &Input, edit: &EditMessage) -> O
     if message.fingerprint.as_ref() == Some(&edit.fingerprint) && message.mentions == mentions {
         return already(conversation);
     }
+    if message.forwarded {
+        return Err(conflict("what was forwarded is not changed; send a new message"));
+    }
     if message.edits.len() >= MAX_EDITS {
         return Err(conflict(format!("a message can be edited {MAX_EDITS} times; send a new one")));
     }
     let (text, fingerprint) = (edit.text.clone(), edit.fingerprint.clone());
     next(conversation, input, Event::Edited(MessageEdited { seq: edit.seq, text, fingerprint, mentions }))
+}
+
+pub fn locate(conversation: &Conversation, input: &Input, located: &Located) -> Outcome {
+    conversation.allow(input, Action::View)?;
+    check_seq(conversation, input, "seq", located.seq)?;
+    let message = message(conversation, located.seq)?;
+    let own = message.sender == input.actor;
+    conversation.allow(input, if own { Action::EditOwn } else { Action::EditOthers })?;
+    let live = |until: &Timestamp| *until > input.at.max(conversation.last_at);
+    let Some(until) = message.live_until.filter(live) else {
+        return Err(conflict("this is no location that still moves; send a new one"));
+    };
+    if message.edits.len() >= MAX_MOVES {
+        return Err(conflict(format!("a location can move {MAX_MOVES} times; send a new one")));
+    }
+    let live_until = located.live_until.min(until);
+    next(conversation, input, Event::Located(Located { live_until, ..located.clone() }))
+}
+
+/// Asked for by the scheduler, in the sender's name.
+pub fn expire(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
+    let Some(message) = conversation.known.messages.get(&of.seq) else { return already(conversation) };
+    if message.expires_at.is_none_or(|expires_at| expires_at > input.at) {
+        return Err(conflict("the message's time is not over"));
+    }
+    let messages = vec![removed(of.seq, message, input.at)];
+    next(conversation, input, Event::Deleted(MessageDeleted { messages, reason: DeleteReason::Expired }))
 }
 
 pub fn delete(conversation: &Conversation, input: &Input, of: OfMessage) -> Outcome {
@@ -100,6 +161,7 @@ fn removed(seq: i64, message: &Message, now: Timestamp) -> RemovedMessage {
         positions: std::iter::once(message.position).chain(message.edits.iter().copied()).collect(),
         at: message.at,
         client_id: retried.then_some(message.client_id),
+        thread: message.thread,
     }
 }
 

@@ -1,9 +1,9 @@
-//! Read and delivered pointers: both only rise, and what was read was delivered.
+//! Read and delivered pointers, of conversations and of threads: they only rise, and what was read was delivered.
 
-use super::{Outcome, already, beside, check_seq, not_found};
+use super::{Outcome, already, bad_request, beside, check_seq, not_found};
 use crate::domain::Rejection;
 use crate::domain::conversation::command::{Input, MarkRead};
-use crate::domain::conversation::event::{Event, Read};
+use crate::domain::conversation::event::{Event, InThread, Read};
 use crate::domain::conversation::state::{Conversation, Member};
 use crate::domain::policy::Action;
 
@@ -28,4 +28,17 @@ pub fn delivered(conversation: &Conversation, input: &Input, delivered: &MarkRea
         return already(conversation);
     }
     beside(conversation, input, Event::Delivered(Read { read_seq: member.read_seq, delivered_seq: delivered.seq }))
+}
+
+pub fn read_thread(conversation: &Conversation, input: &Input, read: InThread) -> Outcome {
+    conversation.allow(input, Action::View)?;
+    check_seq(conversation, input, "thread", read.thread)?;
+    let thread = conversation.known.threads.get(&read.thread);
+    if !(1..=thread.map_or(0, |thread| thread.last)).contains(&read.thread_seq) {
+        return Err(bad_request("thread_seq names no message of this thread"));
+    }
+    if thread.and_then(|thread| thread.readers.get(&input.actor)).is_some_and(|before| *before >= read.thread_seq) {
+        return already(conversation);
+    }
+    beside(conversation, input, Event::ThreadRead(read))
 }

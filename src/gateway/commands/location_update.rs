@@ -1,0 +1,34 @@
+//! `location.update`: a live location of one's own moves, or moves no more from a time that is earlier than was said.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::content::Location;
+use super::{Context, Reply, changed};
+use crate::crypto::Field;
+use crate::domain::conversation::{Command, Located};
+use crate::domain::{ConversationId, Timestamp};
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::Failure;
+use crate::gateway::ports::Place;
+
+#[derive(Deserialize)]
+pub struct Data {
+    conversation: ConversationId,
+    seq: i64,
+    location: Location,
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let Data { conversation, seq, location } = data;
+    let (content, live_until) = location.checked()?;
+    let body = Located { seq, content: Bytes::new(), live_until: live_until.unwrap_or(Timestamp::FOREVER) };
+    let mut command = context.command(conversation, Command::Locate(body));
+    let place = Place { tenant: context.tenant, conversation, command: command.command_id };
+    let sealed = edge.ports.keyring.seal_written(place, context.user, Field::Content, &content);
+    let sealed = sealed.ok_or_else(|| Failure::unavailable("your data key is not here yet; try again"))?;
+    if let Some(body) = &mut command.located {
+        body.content = sealed;
+    }
+    edge.ask_conversation(command).await.map(changed)
+}
