@@ -17,6 +17,7 @@ pub mod log;
 pub mod projector;
 pub mod publisher;
 pub mod registry;
+pub mod search;
 pub mod sequencer;
 pub mod sessions;
 pub mod store;
