@@ -50,6 +50,8 @@ pub enum Command {
     Projector(Settings),
     /// Copy what counts to the public streams
     Publisher(Settings),
+    /// Make what is said searchable
+    Indexer(Settings),
     /// All roles in one process
     All(Settings),
     /// Start everything here, with a private Kafka and Postgres, until Ctrl-C
@@ -170,6 +172,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sequencer(settings) => roles(&settings, Roles { sequencer: true, ..Roles::NONE }).await,
         Command::Projector(settings) => roles(&settings, Roles { projector: true, ..Roles::NONE }).await,
         Command::Publisher(settings) => roles(&settings, Roles { publisher: true, ..Roles::NONE }).await,
+        Command::Indexer(settings) => roles(&settings, Roles { indexer: true, ..Roles::NONE }).await,
         Command::All(settings) => roles(&settings, Roles::ALL).await,
         Command::Dev(args) => crate::admin::dev::run(args).await,
         Command::Admin(command) => admin(command).await,

@@ -13,6 +13,7 @@ pub mod crypto;
 pub mod dev;
 pub mod domain;
 pub mod gateway;
+pub mod indexer;
 pub mod log;
 pub mod projector;
 pub mod publisher;

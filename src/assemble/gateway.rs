@@ -62,7 +62,7 @@ fn nowhere() -> Failure {
 }
 
 /// With another root every user would be somebody new, silently.
-async fn check_root(installation: &Installation, master: &dyn MasterKeys) -> anyhow::Result<()> {
+pub(super) async fn check_root(installation: &Installation, master: &dyn MasterKeys) -> anyhow::Result<()> {
     let is_ours = installation.store.is_root(&master.root_fingerprint()).await;
     let is_ours = is_ours
         .context("cannot look up the root of names and ids; has `tidings admin setup` been run since the upgrade?")?;
@@ -124,8 +124,8 @@ pub async fn run(
     };
     let options = Options::configured(&config, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
-    let projections = Arc::clone(&health.projections);
-    edge.require(move || ring.healthy() && projections.count() == 0);
+    let (projections, index) = (Arc::clone(&health.projections), Arc::clone(&health.index));
+    edge.require(move || ring.healthy() && projections.count() == 0 && index.count() == 0);
     pusher.serve(&edge);
     resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));

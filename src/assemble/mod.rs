@@ -1,6 +1,7 @@
 //! The roles put together from the configuration. Roles never import each other; here is where they get what they need.
 
 mod gateway;
+mod indexer;
 mod operations;
 mod sequencer;
 mod trimming;
@@ -45,13 +46,16 @@ pub struct Roles {
     pub projector: bool,
     /// Publishes.
     pub publisher: bool,
+    /// Makes searchable.
+    pub indexer: bool,
 }
 
 impl Roles {
     /// None of them.
-    pub const NONE: Self = Self { gateway: false, sequencer: false, projector: false, publisher: false };
+    pub const NONE: Self =
+        Self { gateway: false, sequencer: false, projector: false, publisher: false, indexer: false };
     /// All of them.
-    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true };
+    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true, indexer: true };
 }
 
 /// What every role needs.
@@ -228,6 +232,9 @@ pub async fn run(
         options.session_timeout_ms = installation.session_timeout_ms();
         options.trim = Some(publisher::trim::Options::new(trimming::needs(&installation)));
         running.spawn(publisher::run(options, behind.clone()));
+    }
+    if roles.indexer {
+        running.spawn(indexer::run(installation.clone(), Arc::clone(&health), behind.clone()));
     }
     let serving = if roles.gateway {
         tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), failed.clone()))

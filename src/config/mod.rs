@@ -33,7 +33,7 @@ pub use log::{Format, Log};
 pub use postgres::{Postgres, Tls};
 pub use problems::ConfigError;
 pub use registry::Registry;
-pub use roles::{Dev, Projector, Publisher, Sequencer, Sessions};
+pub use roles::{Dev, Indexer, Projector, Publisher, Sequencer, Sessions};
 pub use secret::Secret;
 
 use problems::Problems;
@@ -65,6 +65,7 @@ pub struct Config {
     pub sequencer: Sequencer,
     pub projector: Projector,
     pub publisher: Publisher,
+    pub indexer: Indexer,
     pub backup: Backup,
     pub sessions: Sessions,
     pub log: Log,
@@ -124,6 +125,7 @@ impl Config {
         self.sequencer.check(problems);
         self.projector.check(problems);
         self.publisher.check(problems);
+        self.indexer.check(problems);
         self.backup.check(problems);
         self.sessions.check(problems);
         self.log.check(problems);

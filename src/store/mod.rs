@@ -5,6 +5,7 @@ mod load;
 mod reads;
 mod restores;
 mod rows;
+mod search;
 mod tenancy;
 
 use sqlx::PgPool;
@@ -18,6 +19,7 @@ pub use load::{LoadedConversations, LoadedUsers};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
 pub use rows::{EditRow, EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, ReactionRow, Sealed};
+pub use search::{PlaceRow, TermsHit, WantedTerms};
 pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};
 
 /// The version of the views that is read.

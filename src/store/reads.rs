@@ -20,6 +20,9 @@ pub enum StoreError {
     /// A value that this program cannot have written.
     #[error("`{0}` holds a value that cannot be understood")]
     Damaged(&'static str),
+    /// A question that has no answer in the time it may take.
+    #[error("the question takes too long")]
+    TooLong,
     /// An API key is one tenant's only.
     #[error("the API key belongs to another tenant; choose another")]
     KeyTaken,
@@ -58,6 +61,7 @@ macro_rules! messages {
         sqlx::query_as(concat!($wanted, include_str!("queries/message.sql")))
     };
 }
+pub(super) use messages;
 
 impl Store {
     /// How `user` stands to `conversation`; none if there is no such conversation in the tenant.
