@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use super::{Health, Installation};
 use crate::codec::records::Session;
 use crate::crypto::{Keyring, MasterKeys};
-use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
+use crate::gateway::adapters::{CatchingUp, Index, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
 use crate::gateway::claim::{Cluster, Incarnation, janitor, takeover};
@@ -115,6 +115,7 @@ pub async fn run(
     .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
+        search: Arc::new(Index::new(installation.store.clone())),
         keyring: Arc::new(Keys::new(ring.clone(), master)),
         tokens: Arc::new(token_keys(&installation)?),
         log: Arc::new(producer.clone()),

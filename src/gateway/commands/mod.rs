@@ -38,6 +38,7 @@ mod presence_watch;
 mod reaction_add;
 mod reaction_remove;
 mod read;
+pub mod search;
 mod typing;
 mod unblock;
 
@@ -47,6 +48,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use fields::Moment;
 
 use super::edge::Edge;
 use super::failure::{Failure, json};
@@ -151,6 +154,7 @@ commands! {
     "events" => Events: events,
     "pins" => Pins: pins,
     "permissions" => Permissions: permissions,
+    "search" => Search: search,
 }
 
 impl Command {
@@ -164,6 +168,7 @@ impl Command {
                 | Self::Pins(_)
                 | Self::Permissions(_)
                 | Self::Blocks(_)
+                | Self::Search(_)
         )
     }
 
