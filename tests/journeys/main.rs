@@ -13,3 +13,4 @@ mod groups;
 mod http;
 mod messages;
 mod moderation;
+mod search;
