@@ -52,6 +52,8 @@ pub enum Command {
     Publisher(Settings),
     /// Ask for what is due, such as that messages are removed whose time is over
     Scheduler(Settings),
+    /// Make what is said searchable
+    Indexer(Settings),
     /// All roles in one process
     All(Settings),
     /// Start everything here, with a private Kafka and Postgres, until Ctrl-C
@@ -173,6 +175,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Projector(settings) => roles(&settings, Roles { projector: true, ..Roles::NONE }).await,
         Command::Publisher(settings) => roles(&settings, Roles { publisher: true, ..Roles::NONE }).await,
         Command::Scheduler(settings) => roles(&settings, Roles { scheduler: true, ..Roles::NONE }).await,
+        Command::Indexer(settings) => roles(&settings, Roles { indexer: true, ..Roles::NONE }).await,
         Command::All(settings) => roles(&settings, Roles::ALL).await,
         Command::Dev(args) => crate::admin::dev::run(args).await,
         Command::Admin(command) => admin(command).await,

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use super::{Health, Installation};
 use crate::codec::records::Session;
 use crate::crypto::{Keyring, MasterKeys};
-use crate::gateway::adapters::{CatchingUp, Keys, PresencePusher, Present, Resender, Views};
+use crate::gateway::adapters::{CatchingUp, Index, Keys, PresencePusher, Present, Resender, Views};
 use crate::gateway::auth::tokens::TokenKeys;
 use crate::gateway::catch_up;
 use crate::gateway::claim::{Cluster, Incarnation, janitor, takeover};
@@ -62,7 +62,7 @@ fn nowhere() -> Failure {
 }
 
 /// With another root every user would be somebody new, silently.
-async fn check_root(installation: &Installation, master: &dyn MasterKeys) -> anyhow::Result<()> {
+pub(super) async fn check_root(installation: &Installation, master: &dyn MasterKeys) -> anyhow::Result<()> {
     let is_ours = installation.store.is_root(&master.root_fingerprint()).await;
     let is_ours = is_ours
         .context("cannot look up the root of names and ids; has `tidings admin setup` been run since the upgrade?")?;
@@ -115,6 +115,7 @@ pub async fn run(
     .await?;
     let ports = Ports {
         reads: Arc::new(views.clone()),
+        search: Arc::new(Index::new(installation.store.clone())),
         keyring: Arc::new(Keys::new(ring.clone(), master)),
         tokens: Arc::new(token_keys(&installation)?),
         log: Arc::new(producer.clone()),
@@ -124,8 +125,8 @@ pub async fn run(
     };
     let options = Options::configured(&config, installation.partitions());
     let edge = Arc::new(Edge::new(options, codec, ports));
-    let projections = Arc::clone(&health.projections);
-    edge.require(move || ring.healthy() && projections.count() == 0);
+    let (projections, index) = (Arc::clone(&health.projections), Arc::clone(&health.index));
+    edge.require(move || ring.healthy() && projections.count() == 0 && index.count() == 0);
     pusher.serve(&edge);
     resender.serve(&edge);
     tokio::spawn(Arc::clone(&edge.seen).run(edge.ports.reads.clone(), after.clone()));

@@ -1,6 +1,7 @@
 //! The roles put together from the configuration. Roles never import each other; here is where they get what they need.
 
 mod gateway;
+mod indexer;
 mod operations;
 mod sequencer;
 mod trimming;
@@ -47,14 +48,17 @@ pub struct Roles {
     pub publisher: bool,
     /// Asks for what is due.
     pub scheduler: bool,
+    /// Makes searchable.
+    pub indexer: bool,
 }
 
 impl Roles {
     /// None of them.
     pub const NONE: Self =
-        Self { gateway: false, sequencer: false, projector: false, publisher: false, scheduler: false };
+        Self { gateway: false, sequencer: false, projector: false, publisher: false, scheduler: false, indexer: false };
     /// All of them.
-    pub const ALL: Self = Self { gateway: true, sequencer: true, projector: true, publisher: true, scheduler: true };
+    pub const ALL: Self =
+        Self { gateway: true, sequencer: true, projector: true, publisher: true, scheduler: true, indexer: true };
 }
 
 /// What every role needs.
@@ -242,6 +246,9 @@ pub async fn run(
             batch: installation.config.scheduler.batch_messages,
         };
         running.spawn(scheduler::run(options, behind.clone()));
+    }
+    if roles.indexer {
+        running.spawn(indexer::run(installation.clone(), Arc::clone(&health), behind.clone()));
     }
     let serving = if roles.gateway {
         tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), failed.clone()))

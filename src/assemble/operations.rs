@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::indexer;
 use crate::projector::Stopped;
 
 /// Whether the process takes work.
@@ -17,6 +18,8 @@ pub struct Health {
     ready: AtomicBool,
     /// Of this process' projector.
     pub projections: Arc<Stopped>,
+    /// Of this process' indexer.
+    pub index: Arc<indexer::Stopped>,
 }
 
 impl Health {
@@ -27,7 +30,7 @@ impl Health {
 
     /// Whether it does.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.projections.count() == 0
+        self.ready.load(Ordering::Acquire) && self.projections.count() == 0 && self.index.count() == 0
     }
 }
 

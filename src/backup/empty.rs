@@ -55,7 +55,8 @@ async fn in_kafka(client: &ClientConfig) -> anyhow::Result<Vec<String>> {
 async fn in_postgres(store: &Store) -> anyhow::Result<Vec<String>> {
     let views: Vec<_> = catalog::all().iter().map(|projection| projection.name.clone()).collect();
     let tables = "SELECT schemaname || '.' || tablename FROM pg_tables
-         WHERE schemaname = ANY($1) OR schemaname = 'public' AND tablename IN ('tenants', 'api_keys', 'checkpoints') ORDER BY 1";
+         WHERE schemaname = ANY($1) OR schemaname = 'public' AND tablename IN ('tenants', 'api_keys', 'checkpoints', 'search_checkpoints')
+         ORDER BY 1";
     let tables: Vec<String> = sqlx::query_scalar(tables).bind(views).fetch_all(store.pool()).await?;
     let mut found = Vec::new();
     for table in tables {

@@ -46,7 +46,9 @@ pub async fn tombstones_kept(client: &ClientConfig, topics: &[&str]) -> anyhow::
 pub async fn running(client: &ClientConfig) -> anyhow::Result<Vec<String>> {
     ask(client, |consumer| {
         let groups = consumer.client().fetch_group_list(None, PATIENCE)?;
-        let ours = |name: &str| ["sequencer-", "projector-", "publisher-"].iter().any(|role| name.starts_with(role));
+        let ours = |name: &str| {
+            ["sequencer-", "projector-", "publisher-", "indexer-"].iter().any(|role| name.starts_with(role))
+        };
         let running = groups.groups().iter().filter(|group| ours(group.name()) && !group.members().is_empty());
         Ok(running.map(|group| group.name().to_owned()).collect())
     })

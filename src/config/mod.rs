@@ -33,7 +33,7 @@ pub use log::{Format, Log};
 pub use postgres::{Postgres, Tls};
 pub use problems::ConfigError;
 pub use registry::Registry;
-pub use roles::{Dev, Projector, Publisher, Scheduler, Sequencer, Sessions};
+pub use roles::{Dev, Indexer, Projector, Publisher, Scheduler, Sequencer, Sessions};
 pub use secret::Secret;
 
 use problems::Problems;
@@ -66,6 +66,7 @@ pub struct Config {
     pub projector: Projector,
     pub publisher: Publisher,
     pub scheduler: Scheduler,
+    pub indexer: Indexer,
     pub backup: Backup,
     pub sessions: Sessions,
     pub log: Log,
@@ -126,6 +127,7 @@ impl Config {
         self.projector.check(problems);
         self.publisher.check(problems);
         self.scheduler.check(problems);
+        self.indexer.check(problems);
         self.backup.check(problems);
         self.sessions.check(problems);
         self.log.check(problems);

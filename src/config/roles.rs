@@ -81,6 +81,22 @@ impl Scheduler {
     }
 }
 
+/// `[indexer]`: making what is said searchable.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Indexer {
+    pub batch_records: usize,
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
+}
+
+impl Indexer {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.range("indexer.batch_records", self.batch_records, 1..=100_000);
+        problems.range("indexer.interval_ms", self.interval.as_millis(), 0..=10_000);
+    }
+}
+
 /// `[sessions]`: how a gateway shows that it lives.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

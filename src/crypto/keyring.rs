@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::future::try_join_all;
 use rdkafka::config::ClientConfig;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::{DataKey, KeyBytes, KeyOwner, MasterError, MasterKeys, Wrapped, fingerprint};
@@ -26,6 +26,8 @@ use crate::log::topics::{self, TopicsError};
 use crate::log::{Fetched, ReadError, Reader, Records};
 
 const BATCH_RECORDS: usize = 1_024;
+/// Removals that wait for one who follows them; it is told when it has missed some.
+const REMOVALS: usize = 1_024;
 
 /// Why the keys cannot be read. The keyring stops; nothing is skipped.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,10 @@ struct Shared {
     users: DashMap<UserId, Keys>,
     /// A batch was applied.
     changed: Notify,
+    /// Who has no key any more.
+    removed: broadcast::Sender<UserId>,
+    /// By partition: everything before it is here. Set when `user-keys` has been read to its end.
+    reached: OnceLock<Vec<AtomicI64>>,
     healthy: AtomicBool,
     codec: &'static Codec,
     master: Arc<dyn MasterKeys>,
@@ -114,6 +120,8 @@ impl Keyring {
         let loads = (0..partitions).map(|partition| keyring.load(&reader, partition));
         let loaded = try_join_all(loads).await?;
         tracing::info!(users = keyring.shared.users.len(), partitions, "data keys read");
+        let reached = loaded.iter().map(|records| AtomicI64::new(records.next_offset())).collect();
+        keyring.shared.reached.get_or_init(|| reached);
         for (partition, records) in (0..).zip(loaded) {
             let (keyring, reader, shutdown) = (keyring.clone(), Arc::clone(&reader), shutdown.clone());
             tokio::spawn(async move {
@@ -121,7 +129,7 @@ impl Keyring {
                 let _reader = reader;
                 tokio::select! {
                     () = shutdown.cancelled() => {}
-                    error = keyring.tail(records) => keyring.stop(partition, &error),
+                    error = keyring.tail(partition, records) => keyring.stop(partition, &error),
                 }
             });
         }
@@ -129,8 +137,16 @@ impl Keyring {
     }
 
     fn empty(codec: &'static Codec, master: Arc<dyn MasterKeys>) -> Self {
-        let healthy = AtomicBool::new(true);
-        Self { shared: Arc::new(Shared { users: DashMap::new(), changed: Notify::new(), healthy, codec, master }) }
+        let shared = Shared {
+            users: DashMap::new(),
+            changed: Notify::new(),
+            removed: broadcast::Sender::new(REMOVALS),
+            reached: OnceLock::new(),
+            healthy: AtomicBool::new(true),
+            codec,
+            master,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The newest key of `user`, to seal; none if there is no such user here (yet).
@@ -180,6 +196,17 @@ impl Keyring {
         self.shared.healthy.load(Ordering::Acquire)
     }
 
+    /// Who loses its last key from now on.
+    pub fn removals(&self) -> broadcast::Receiver<UserId> {
+        self.shared.removed.subscribe()
+    }
+
+    /// By partition of `user-keys` the offset before which everything is here; empty before the keyring was started.
+    pub fn reached(&self) -> Vec<i64> {
+        let reached = self.shared.reached.get().map(Vec::as_slice).unwrap_or_default();
+        reached.iter().map(|offset| offset.load(Ordering::Acquire)).collect()
+    }
+
     /// How many users have keys here.
     pub fn users(&self) -> usize {
         self.shared.users.len()
@@ -198,10 +225,14 @@ impl Keyring {
     }
 
     /// Reads on for ever; returns why not.
-    async fn tail(&self, mut records: Records) -> KeyringError {
+    async fn tail(&self, partition: i32, mut records: Records) -> KeyringError {
         loop {
             if let Err(error) = self.take(&mut records).await {
                 return error;
+            }
+            let reached = self.shared.reached.get().zip(usize::try_from(partition).ok());
+            if let Some(reached) = reached.and_then(|(all, partition)| all.get(partition)) {
+                reached.store(records.next_offset(), Ordering::Release);
             }
         }
     }
@@ -258,6 +289,8 @@ impl Keyring {
             && !entry.get_mut().remove(version)
         {
             entry.remove();
+            // Nobody may follow.
+            let _ = self.shared.removed.send(user);
         }
     }
 }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::names::{IdentityKey, NameKey};
 use super::seal::{open_from, seal_onto};
+use super::terms::TermKey;
 use super::wrap::{KeyOwner, Wrapped};
 use super::{KEY_BYTES, KeyBytes, SealError, cipher};
 use crate::domain::ConversationId;
@@ -42,6 +43,9 @@ pub trait MasterKeys: fmt::Debug + Send + Sync {
 
     /// The key under which the ids of users are derived. The same for ever.
     fn identity_key(&self) -> IdentityKey;
+
+    /// The key under which what can be searched for is hashed. The same for ever.
+    fn term_key(&self) -> TermKey;
 
     /// Tells one root of names and ids from another, and nothing of the root.
     fn root_fingerprint(&self) -> [u8; KEY_BYTES];
@@ -216,6 +220,10 @@ impl MasterKeys for LocalMasterKeys {
 
     fn identity_key(&self) -> IdentityKey {
         IdentityKey::new(&expand(&self.root, &[b"identity"]))
+    }
+
+    fn term_key(&self) -> TermKey {
+        TermKey::new(&expand(&self.root, &[b"search"]))
     }
 
     fn root_fingerprint(&self) -> [u8; KEY_BYTES] {

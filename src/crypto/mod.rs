@@ -9,6 +9,7 @@ mod keyring;
 mod master;
 mod names;
 mod seal;
+mod terms;
 mod wrap;
 
 pub use fingerprint::fingerprint;
@@ -16,6 +17,7 @@ pub use keyring::{Keyring, KeyringError, parse_key};
 pub use master::{KeyLineError, LocalMasterKeys, MasterError, MasterKeys, generate_line};
 pub use names::{IdentityKey, NameKey, user_id};
 pub use seal::{Aad, DataKey, Field, OpenError, SealError, key_version, open, seal};
+pub use terms::TermKey;
 pub use wrap::{KeyOwner, Wrapped, make_key, rewrap_key};
 
 use std::fmt;

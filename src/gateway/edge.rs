@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::hub::Hub;
 use super::outbox::Budget;
 use super::pending::Pending;
-use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Sessions, Tokens};
+use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Search, Sessions, Tokens};
 use super::rate::Rate;
 use super::seen::Seen;
 use crate::codec::records::{ConversationCommand, Reply, ReplyTo, Signal, UserCommand};
@@ -147,6 +147,8 @@ pub struct Identity {
 pub struct Ports {
     /// Views.
     pub reads: Arc<dyn Reads>,
+    /// What was said.
+    pub search: Arc<dyn Search>,
     /// Data keys.
     pub keyring: Arc<dyn Keyring>,
     /// Access tokens.

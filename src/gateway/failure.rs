@@ -78,6 +78,9 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::BadCursor => Self::bad_request("the cursor is not one of this server; start without one"),
+            ReadError::TooLong => Self::too_large(
+                "this takes too long to be found; name a conversation, a time (after, before) or rarer words",
+            ),
             ReadError::Failed(_) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a read failed");
                 Self::unavailable("the views cannot be read at the moment; try again")

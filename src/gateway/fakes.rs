@@ -215,12 +215,74 @@ impl Keyring for FakeKeys {
         Some(Self::sealed(text))
     }
 
+    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64 {
+        let digest = digest(&SHA256, &[conversation.as_bytes(), term].concat());
+        i64::from_be_bytes(std::array::from_fn(|n| digest.as_ref()[n]))
+    }
+
     fn seal_shown(&self, _: Place, _: Field, text: &str) -> Option<Bytes> {
         Some(Self::sealed(text))
     }
 
     fn open_shown(&self, _: Place, _: Field, sealed: &[u8]) -> Result<String, OpenError> {
         self.open(sealed)
+    }
+}
+
+/// An index of what was put into it.
+#[derive(Default)]
+pub struct FakeSearch {
+    /// Newest first.
+    pub places: Mutex<Vec<Searchable>>,
+    /// Messages as the index has them: time, seq, terms.
+    pub indexed: Mutex<Vec<(Timestamp, i64, Vec<i64>)>>,
+    /// As the views have them.
+    pub messages: Mutex<Vec<(ConversationId, MessageRow)>>,
+}
+
+#[async_trait]
+impl Search for FakeSearch {
+    async fn places(&self, _: TenantId, _: UserId) -> Result<Vec<Searchable>, ReadError> {
+        Ok(self.places.lock().expect("not poisoned").clone())
+    }
+
+    async fn find(
+        &self,
+        wanted: &[WantedTerms],
+        after: Timestamp,
+        most: u32,
+        _: Duration,
+    ) -> Result<Vec<TermsHit>, ReadError> {
+        let indexed = self.indexed.lock().expect("not poisoned");
+        let hits = wanted.iter().enumerate().flat_map(|(place, wanted)| {
+            // Hashes are of a conversation and a term, so they tell the conversation, too.
+            let has = |terms: &[i64]| wanted.terms.iter().all(|term| terms.contains(term));
+            let found = indexed.iter().filter(|(at, seq, terms)| {
+                has(terms) && (at.0, *seq) < wanted.before && *at >= after && *seq > wanted.after_seq
+            });
+            let mut found: Vec<_> = found.map(|(at, seq, _)| TermsHit { place, at: *at, seq: *seq }).collect();
+            found.sort_unstable_by_key(|hit| std::cmp::Reverse((hit.at, hit.seq)));
+            found.truncate(most as usize);
+            found
+        });
+        Ok(hits.collect())
+    }
+
+    async fn messages(
+        &self,
+        _: UserId,
+        wanted: &[(ConversationId, i64)],
+    ) -> Result<Vec<(ConversationId, MessageRow)>, ReadError> {
+        let messages = self.messages.lock().expect("not poisoned");
+        Ok(messages
+            .iter()
+            .filter(|(conversation, row)| wanted.contains(&(*conversation, row.sent.seq)))
+            .cloned()
+            .collect())
+    }
+
+    async fn is_indexed(&self, _: &[i32]) -> Result<bool, ReadError> {
+        Ok(true)
     }
 }
 
@@ -370,6 +432,7 @@ pub struct World {
     pub edge: Arc<Edge>,
     pub identity: Identity,
     pub reads: Arc<FakeReads>,
+    pub search: Arc<FakeSearch>,
     pub keys: Arc<FakeKeys>,
     pub log: Arc<FakeLog>,
     pub sessions: Arc<FakeSessions>,
@@ -384,9 +447,11 @@ impl World {
 
     pub fn with(options: Options) -> Self {
         let (reads, keys, log) = (Arc::<FakeReads>::default(), Arc::<FakeKeys>::default(), Arc::<FakeLog>::default());
+        let search = Arc::<FakeSearch>::default();
         let (sessions, catch_up) = (Arc::<FakeSessions>::default(), Arc::<FakeCatchUp>::default());
         let ports = Ports {
             reads: reads.clone(),
+            search: search.clone(),
             keyring: keys.clone(),
             tokens: Arc::new(FakeTokens),
             log: log.clone(),
@@ -397,7 +462,7 @@ impl World {
         let identity = Identity { incarnation: IncarnationId::generate(), partition: 2 };
         let edge = Arc::new(Edge::new(options, Codec::builtin(), ports));
         edge.begin(identity);
-        Self { edge, identity, reads, keys, log, sessions, catch_up, tenant: TenantId::generate() }
+        Self { edge, identity, reads, search, keys, log, sessions, catch_up, tenant: TenantId::generate() }
     }
 
     /// A user with a key.

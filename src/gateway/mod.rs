@@ -28,6 +28,7 @@ pub mod pending;
 pub mod ports;
 pub mod presence;
 pub mod rate;
+pub mod search;
 pub mod seen;
 pub mod shapes;
 pub mod socket;

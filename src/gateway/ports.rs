@@ -1,6 +1,7 @@
 //! What the gateway's edge needs of others: one trait each, so that sockets, commands and HTTP are tested without Kafka and Postgres.
 
 mod rows;
+mod search;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -23,6 +24,7 @@ pub use rows::{
     ConversationRow, EditRow, EventRow, LocatedRow, Membership, MessageRow, ReactionRow, Sealed, ThreadRange,
     ThreadRow, VotesRow,
 };
+pub use search::{Search, Searchable, TermsHit, WantedTerms};
 
 /// Why a view cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum ReadError {
     /// The client's cursor is none of ours.
     #[error("the cursor is not one of this server")]
     BadCursor,
+    /// It would take longer than it may.
+    #[error("the question takes too long")]
+    TooLong,
     /// Postgres is away or slow.
     #[error("the views cannot be read")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
@@ -189,6 +194,8 @@ pub trait Keyring: Send + Sync {
     fn open_written(&self, place: Place, author: UserId, field: Field, sealed: &[u8]) -> Result<String, OpenError>;
     /// What tells that `author` wrote the same text for message `seq`, and nothing to others. None: there is no key here.
     fn fingerprint(&self, author: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes>;
+    /// The hash of what can be searched for in `conversation`.
+    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64;
     /// Seals what a conversation shows of itself under its key. None: no randomness to be had.
     fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes>;
     /// Opens what a conversation shows of itself.

@@ -6,6 +6,7 @@ mod load;
 mod reads;
 mod restores;
 mod rows;
+mod search;
 mod tenancy;
 mod threads;
 
@@ -23,6 +24,7 @@ pub use restores::Unfinished;
 pub use rows::{
     EditRow, EventRow, InboxCursor, InboxRow, LocatedRow, MembershipRow, MessageRow, ReactionRow, Sealed, VotesRow,
 };
+pub use search::{PlaceRow, TermsHit, WantedTerms};
 pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};
 pub use threads::{ThreadRange, ThreadRow};
 

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// A value that this program cannot have written.
     #[error("`{0}` holds a value that cannot be understood")]
     Damaged(&'static str),
+    /// A question that has no answer in the time it may take.
+    #[error("the question takes too long")]
+    TooLong,
     /// An API key is one tenant's only.
     #[error("the API key belongs to another tenant; choose another")]
     KeyTaken,

@@ -86,6 +86,10 @@ fn made_up(draw: &mut Draw<'_>) -> String {
         "until",
         "muted_until",
         "topic",
+        "sender",
+        "has",
+        "after",
+        "before",
         "slow_mode_ms",
         "token",
         "device_id",
@@ -110,7 +114,9 @@ fn value(draw: &mut Draw<'_>, field: &str, depth: usize) -> Value {
                 return (0..count).map(|n: u16| json!(UserId::from_bytes([n.to_le_bytes()[0]; 16]))).collect();
             }
             "kind" => return json!(draw.one_of(&["direct", "group", "channel"])),
-            "user" | "target" => return json!(UserId::from_bytes([draw.byte(); 16])),
+            "has" => return json!("link"),
+            "after" | "before" => return json!("2026-11-21T16:20:00Z"),
+            "user" | "sender" | "target" => return json!(UserId::from_bytes([draw.byte(); 16])),
             "emoji" => return json!(draw.one_of(&["👍", ":party_parrot:", "x", "👍👍"])),
             "scope" => return json!(draw.one_of(&["everyone", "me"])),
             "role" => return json!(draw.one_of(&["owner", "admin", "member", "guest"])),

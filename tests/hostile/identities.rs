@@ -37,6 +37,7 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "member.add" | "member.remove" | "member.ban" | "member.unban" | "member.mute" | "member.unmute" => of_members,
         "conversation.create" => json!({ "kind": "direct", "members": [user], "client_id": Uuid::now_v7() }),
         "presence.watch" | "presence.unwatch" => json!({ "users": [user] }),
+        "search" => json!({ "conversation": conversation, "sender": user, "text": "secret plan" }),
         "history" => json!({ "conversation": conversation }),
         "events" => json!({ "conversation": conversation, "after_position": 0 }),
         // No id of others in them.

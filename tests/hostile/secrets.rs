@@ -27,6 +27,7 @@ async fn operations_and_logs_tell_no_secret() {
         .await;
     b.event("conversation.updated").await;
     b.ok("history", json!({ "conversation": group })).await;
+    b.ok("search", json!({ "text": TEXT })).await;
     let asked = reqwest::Client::new()
         .post(format!("http://{}/v1/users/{}/tokens", role.address, bob.user))
         .bearer_auth(&stack.key);

@@ -14,3 +14,4 @@ mod groups;
 mod http;
 mod messages;
 mod moderation;
+mod search;

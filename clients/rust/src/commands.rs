@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::search::{Query, SearchPage};
 use crate::types::{Conversation, Message, Presence, Thread, nullable};
 
 /// Something that can send a command and get its answer.
@@ -434,6 +435,11 @@ pub trait Commands: Call {
         limit: u32,
     ) -> impl Future<Output = Result<HistoryPage, Error>> + Send {
         self.call_as("history", json!({"conversation": conversation, "after_seq": after_seq, "limit": limit}))
+    }
+
+    /// Messages of one's conversations that hold all of `query`, newest first.
+    fn search(&self, query: &Query) -> impl Future<Output = Result<SearchPage, Error>> + Send {
+        self.call_as("search", json!(query))
     }
 
     /// Durable events after a position, oldest first, at most 1,000.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::crypto::{self, Aad, Field, IdentityKey, MasterKeys, SealError};
+use crate::crypto::{self, Aad, Field, IdentityKey, MasterKeys, SealError, TermKey};
 use crate::domain::{ConversationId, TenantId, UserId};
 use crate::gateway::ports::{Keyring, OpenError, Place};
 
@@ -15,12 +15,13 @@ pub struct Keys {
     keyring: crypto::Keyring,
     master: Arc<dyn MasterKeys>,
     identity: IdentityKey,
+    terms: TermKey,
 }
 
 impl Keys {
     /// Over a keyring that has been read to its end.
     pub fn new(keyring: crypto::Keyring, master: Arc<dyn MasterKeys>) -> Self {
-        Self { keyring, identity: master.identity_key(), master }
+        Self { keyring, identity: master.identity_key(), terms: master.term_key(), master }
     }
 }
 
@@ -64,6 +65,10 @@ impl Keyring for Keys {
 
     fn fingerprint(&self, author: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes> {
         self.keyring.fingerprint(author, conversation, seq, text)
+    }
+
+    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64 {
+        self.terms.hash(conversation, term)
     }
 
     fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes> {

@@ -55,7 +55,10 @@ impl Views {
 
 impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(Box::new(error))
+        match error {
+            StoreError::TooLong => Self::TooLong,
+            error => Self::Failed(Box::new(error)),
+        }
     }
 }
 

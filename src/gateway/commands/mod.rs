@@ -43,6 +43,7 @@ mod presence_watch;
 mod reaction_add;
 mod reaction_remove;
 mod read;
+pub mod search;
 mod thread_read;
 pub mod threads;
 mod typing;
@@ -54,6 +55,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use fields::Moment;
 
 use super::edge::Edge;
 use super::failure::{Failure, json};
@@ -164,6 +167,7 @@ commands! {
     "events" => Events: events,
     "pins" => Pins: pins,
     "permissions" => Permissions: permissions,
+    "search" => Search: search,
 }
 
 impl Command {
@@ -179,6 +183,7 @@ impl Command {
                 | Self::Pins(_)
                 | Self::Permissions(_)
                 | Self::Blocks(_)
+                | Self::Search(_)
         )
     }
 

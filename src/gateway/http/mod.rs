@@ -70,6 +70,7 @@ pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/commands/{kind}", post(commands::run))
         .route("/v1/inbox", get(resources::inbox))
+        .route("/v1/search", get(resources::search))
         .route("/v1/conversations/{id}", get(resources::conversation))
         .route("/v1/conversations/{id}/messages", get(resources::messages))
         .route("/v1/conversations/{id}/permissions", get(resources::permissions))

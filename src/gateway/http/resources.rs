@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
 use super::{Answer, Asker, Http, Named, NamedBoth, query};
-use crate::domain::policy::{Action, Role};
+use crate::domain::policy::{Action, ConversationKind, Role};
 use crate::domain::{ConversationId, Id, UserId, ids};
 use crate::gateway::commands::{
-    Command, events, history, inbox as inbox_command, may_view, message_get, permissions as permissions_command,
-    pins as pins_command, threads as threads_command,
+    Command, Moment, events, history, inbox as inbox_command, may_view, message_get,
+    permissions as permissions_command, pins as pins_command, search as search_command, threads as threads_command,
 };
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
@@ -28,6 +28,24 @@ pub fn id<K: ids::Kind>(text: &str) -> Result<Id<K>, Failure> {
 pub async fn inbox(State(http): State<Http>, uri: Uri, Asker(context): Asker) -> Answer {
     let data: inbox_command::Data = query(&uri)?;
     Ok(ok(http.run(context, Command::Inbox(data)).await?))
+}
+
+pub async fn search(State(http): State<Http>, uri: Uri, Asker(context): Asker) -> Answer {
+    #[derive(Deserialize)]
+    struct Asked {
+        q: Option<String>,
+        conversation: Option<ConversationId>,
+        sender: Option<UserId>,
+        after: Option<Moment>,
+        before: Option<Moment>,
+        kind: Option<ConversationKind>,
+        has: Option<search_command::Has>,
+        limit: Option<i64>,
+        cursor: Option<String>,
+    }
+    let Asked { q: text, conversation, sender, after, before, kind, has, limit, cursor } = query(&uri)?;
+    let data = search_command::Data { text, conversation, sender, after, before, kind, has, limit, cursor };
+    Ok(ok(http.run(context, Command::Search(data)).await?))
 }
 
 pub async fn conversation(State(http): State<Http>, Named(path): Named, Asker(context): Asker) -> Answer {

@@ -135,6 +135,14 @@ impl Poll {
 }
 
 impl Message {
+    /// Its text; none if it has none, or was removed.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Present(message) => message.text.as_deref(),
+            Self::Removed { .. } => None,
+        }
+    }
+
     /// One of which nothing is left.
     pub fn removed(conversation: ConversationId, seq: i64) -> Self {
         Self::Removed { conversation, seq, deleted: true }

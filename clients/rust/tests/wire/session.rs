@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{SOON, Server, message, soon};
 use serde_json::json;
-use tidings_client::{Call, Commands, Endpoint, Error, Frame, Hello, Session, Socket};
+use tidings_client::{Call, Commands, Endpoint, Error, Frame, Hello, Query, Session, Socket};
 
 fn endpoint(server: &Server) -> Endpoint {
     Endpoint::new(&server.url).expect("a good address")
@@ -114,4 +114,23 @@ async fn what_the_server_would_close_for_is_refused_here() {
     };
     let (small, ()) = tokio::join!(session.call("message.send", json!({"text": "x"})), answered);
     small.expect("the connection lives");
+}
+
+#[tokio::test]
+async fn a_search_says_what_is_set_and_reads_the_page() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let (connected, (mut peer, _)) = tokio::join!(Session::connect(&endpoint, Hello::default()), server.accept_hello());
+    let (session, _events) = connected.expect("connected");
+    let query = Query { sender: Some("usr_ada".into()), limit: Some(2), ..Query::text("pier") };
+    let answered = async {
+        let asked = peer.expect("search").await;
+        assert_eq!(asked["data"], json!({"text": "pier", "sender": "usr_ada", "limit": 2}));
+        let found = json!({"conversation": "cnv_a", "seq": 3, "text": "the old pier"});
+        peer.ok(&asked, json!({"messages": [found], "cursor": "c", "has_more": true, "complete": true})).await;
+    };
+    let (page, ()) = tokio::join!(session.search(&query), answered);
+    let page = page.expect("ok");
+    assert_eq!((page.messages[0].seq, page.cursor.as_deref()), (3, Some("c")));
+    assert!(page.has_more && page.complete);
 }
