@@ -156,6 +156,8 @@ pub enum AdminCommand {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Compare the unread and mention counts of everybody's inbox with a full recount of the public streams
+    Audit(Settings),
     /// List commands that could not be decoded, with reason and place
     DeadLetters(Settings),
     /// Print the defaults of every setting, documented
@@ -282,6 +284,7 @@ async fn admin(command: AdminCommand) -> anyhow::Result<()> {
         AdminCommand::RotateMasterKey { check, settings } => {
             crate::admin::rotate::run(Installation::open(settings.load()?).await?, check).await
         }
+        AdminCommand::Audit(settings) => crate::admin::audit::run(Installation::open(settings.load()?).await?).await,
         AdminCommand::DeadLetters(settings) => {
             let config = settings.load()?;
             crate::admin::dead_letters::list(&config.kafka.client(), assemble::codec(&config).await?).await

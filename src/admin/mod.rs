@@ -1,5 +1,6 @@
 //! What people do to an installation from the command line.
 
+pub mod audit;
 pub mod backup;
 pub mod dead_letters;
 pub mod dev;

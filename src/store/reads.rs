@@ -119,6 +119,32 @@ impl Store {
         Ok(rows)
     }
 
+    /// The first `limit` present memberships of a partition after one, in order of their ids, without last messages.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn entries(
+        &self,
+        partition: i32,
+        after: Option<(UserId, ConversationId)>,
+        limit: i64,
+    ) -> Result<Vec<InboxRow>, StoreError> {
+        let (user, conversation) =
+            after.map(|(user, conversation)| (user.to_string(), conversation.to_string())).unwrap_or_default();
+        let mut snapshot = self.snapshot().await?;
+        let rows: Vec<RawInbox> = entries!("audited.sql")
+            .bind(partition)
+            .bind(user)
+            .bind(conversation)
+            .bind(limit)
+            .fetch_all(&mut *snapshot)
+            .await?;
+        snapshot.commit().await?;
+        let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
+        rows.sort_by_key(|row| (row.user, row.conversation));
+        Ok(rows)
+    }
+
     /// One conversation of `user`; none if it never was a member.
     ///
     /// # Errors
