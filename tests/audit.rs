@@ -32,7 +32,7 @@ async fn an_audit_finds_what_counts_wrong() {
     assert!(said.contains("3 memberships: positions, unread and mention counts are those of a full recount"), "{said}");
 
     let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
-    let damage = "UPDATE pointers SET read_seq = 4 WHERE user_id = $1";
+    let damage = "UPDATE inbox.pointers SET read_seq = 4 WHERE user_id = $1";
     let damaged = sqlx::query(damage).bind(&people[1].user).execute(&pool).await.expect("damaged");
     assert_eq!(damaged.rows_affected(), 1);
     let said = stack.fails(&["admin", "audit"]).await;

@@ -12,8 +12,9 @@ use tidings::domain::conversation::{
     SendMessage, UpdateConversation, Users,
 };
 use tidings::domain::conversation::{
-    ConversationCreated, DeleteReason, Forward, InThread, LeaveReason, Located, MemberJoined, MemberLeft, MemberRole,
-    MessageDeleted, MessageEdited, MessageSent, Notify, PollRules, RemovedMessage, Settings, Vote,
+    ConversationCreated, DeleteReason, Forward, InThread, Invite, LeaveReason, Located, MemberJoined, MemberLeft,
+    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Settings,
+    Vote,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
 use tidings::domain::user::{OfUser, Profile};
@@ -34,6 +35,10 @@ fn trace() -> Option<String> {
 
 fn bytes() -> Bytes {
     Bytes::from_static(b"\x00\x01sealed\xff")
+}
+
+fn invite() -> Invite {
+    Invite { invite: id(8), expires_at: Some(Timestamp(7)), max_uses: Some(3), role: Role::Guest }
 }
 
 fn profile() -> Profile {
@@ -98,6 +103,8 @@ fn every_struct_is_its_schema() {
     });
     command.located = Some(Located { seq: 3, content: bytes(), live_until: Timestamp(6) });
     command.vote = Some(Vote { seq: 3, options: vec![0, 2] });
+    command.invite = Some(invite());
+    command.of_invite = Some(OfInvite { invite: id(8) });
     command.thread_read = Some(InThread { thread: 3, thread_seq: 4 });
     command.read = Some(MarkRead { seq: 7 });
     command.members = Some(Users { users: vec![id(5), id(6)] });
@@ -165,7 +172,13 @@ fn every_struct_is_its_schema() {
             members: vec![MemberRole { user: id(5), role: Role::Owner }],
         }),
         message_sent: Some(message),
-        member_joined: Some(MemberJoined { users: vec![id(1)], role: Role::Member, first_slot: 2, read_seq: 3 }),
+        member_joined: Some(MemberJoined {
+            users: vec![id(1)],
+            role: Role::Member,
+            first_slot: 2,
+            read_seq: 3,
+            invite: Some(id(8)),
+        }),
         member_left: Some(MemberLeft {
             users: vec![id(1)],
             reason: LeaveReason::Banned,
@@ -197,6 +210,9 @@ fn every_struct_is_its_schema() {
         restriction: Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) }),
         located: Some(Located { seq: 3, content: bytes(), live_until: Timestamp(6) }),
         vote: Some(Vote { seq: 3, options: vec![0, 2] }),
+        invite: Some(invite()),
+        of_invite: Some(OfInvite { invite: id(8) }),
+        users: Some(Users { users: vec![id(5)] }),
     };
     let journal = JournalRecord {
         id: id(1),

@@ -39,6 +39,10 @@ kinds! {
     SessionId, SessionKind, "ses_";
     /// One life of a gateway process.
     IncarnationId, IncarnationKind, "gwi_";
+    /// An invitation, without the secret that its link has.
+    InviteId, InviteKind, "inv_";
+    /// The secret of an invitation's link: whoever has it may come.
+    LinkId, LinkKind, "lnk_";
     /// One command record.
     CommandId, CommandKind, "cmd_";
     /// One append to a journal; public events carry it as `event_id`.
@@ -88,6 +92,13 @@ impl<K: Kind> Id<K> {
             value >>= 5;
         }
         digits
+    }
+}
+
+impl InviteId {
+    /// The invitation whose link has this secret.
+    pub fn of_link(link: LinkId) -> Self {
+        Self::derive("invite", &[link.as_bytes()])
     }
 }
 

@@ -13,5 +13,7 @@ pub mod time;
 pub mod user;
 
 pub use error::{ErrorCode, Rejection};
-pub use ids::{CommandId, ConversationId, DeviceId, EventId, Id, IncarnationId, SessionId, TenantId, UserId};
+pub use ids::{
+    CommandId, ConversationId, DeviceId, EventId, Id, IncarnationId, InviteId, LinkId, SessionId, TenantId, UserId,
+};
 pub use time::Timestamp;

@@ -45,6 +45,8 @@ crate::string_enum! {
     pub enum JoinRule {
         /// Anybody of the tenant may.
         Open => "open",
+        /// Anybody of the tenant may ask to be added.
+        Request => "request",
         /// Nobody may.
         Closed => "closed",
     }
@@ -93,6 +95,10 @@ crate::string_enum! {
         SetRole => "set_role",
         /// Become a member oneself.
         Join => "join",
+        /// Become one with the link of an invitation.
+        JoinByInvite => "join_by_invite",
+        /// Ask to be added.
+        RequestToJoin => "request_to_join",
         /// Stop being one.
         Leave => "leave",
     }
@@ -182,8 +188,8 @@ impl Standing {
 /// `not_a_member` or `forbidden`, with a message that says what is missing.
 pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
     let Standing { kind, at, .. } = standing;
-    if action == Action::Join {
-        return may_join(standing);
+    if matches!(action, Action::Join | Action::JoinByInvite | Action::RequestToJoin) {
+        return may_join(standing, action);
     }
     let Some(role) = standing.role else {
         return Err(Rejection::new(ErrorCode::NotAMember, "you are not a member of this conversation"));
@@ -204,7 +210,7 @@ pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
         _ if kind == ConversationKind::Direct => {
             forbidden("a direct conversation has no name, rules and roles, and its members never change")
         }
-        Action::Leave | Action::Join => Ok(()),
+        Action::Leave | Action::Join | Action::JoinByInvite | Action::RequestToJoin => Ok(()),
         Action::Update if manages => Ok(()),
         Action::Update => forbidden("only owners and admins change a conversation"),
         Action::AddMembers if standing.banned_until.is_some_and(|until| until > at) => {
@@ -232,15 +238,22 @@ fn only_owners() -> Result<(), Rejection> {
     forbidden("only owners make owners and admins; admins change the roles of members and guests")
 }
 
-fn may_join(standing: Standing) -> Result<(), Rejection> {
+fn may_join(standing: Standing, action: Action) -> Result<(), Rejection> {
     if standing.role.is_some() {
         return Ok(());
     }
     if let Some(until) = standing.banned_until.filter(|until| *until > standing.at) {
         return forbidden(format!("you are banned from this conversation{}", ending(until)));
     }
+    let meant = match action {
+        _ if standing.kind == ConversationKind::Direct => false,
+        Action::JoinByInvite => true,
+        Action::RequestToJoin => standing.join == JoinRule::Request,
+        _ => standing.join == JoinRule::Open,
+    };
     match standing.join {
-        JoinRule::Open if standing.kind != ConversationKind::Direct => Ok(()),
+        _ if meant => Ok(()),
+        JoinRule::Request => forbidden("one asks to be added to this conversation; join it to ask"),
         _ => forbidden("this conversation cannot be joined; ask an owner or admin to be added"),
     }
 }
@@ -283,13 +296,17 @@ mod tests {
     #[test]
     fn nobody_outside_does_anything_but_join_what_is_open() {
         for kind in KINDS {
-            for action in Action::ALL.iter().filter(|action| **action != Action::Join) {
+            let joining = [Action::Join, Action::JoinByInvite, Action::RequestToJoin];
+            for action in Action::ALL.iter().filter(|action| !joining.contains(action)) {
                 let refused = allow(Standing::new(*kind, None), *action).map_err(|r| r.code);
                 assert_eq!(refused, Err(ErrorCode::NotAMember), "{kind} {action}");
             }
             for join in JoinRule::ALL {
-                let allowed = allow(Standing { join: *join, ..Standing::new(*kind, None) }, Action::Join).is_ok();
-                assert_eq!(allowed, *join == JoinRule::Open && *kind != ConversationKind::Direct);
+                let may = |action| allow(Standing { join: *join, ..Standing::new(*kind, None) }, action).is_ok();
+                let many = *kind != ConversationKind::Direct;
+                assert_eq!(may(Action::Join), *join == JoinRule::Open && many);
+                assert_eq!(may(Action::RequestToJoin), *join == JoinRule::Request && many);
+                assert_eq!(may(Action::JoinByInvite), many);
             }
         }
     }
@@ -344,6 +361,7 @@ mod tests {
         let refused = allow(banned, Action::Join).map_err(|rejection| rejection.message);
         assert_eq!(refused, Err("you are banned from this conversation until 1970-01-01T00:00:00.007Z".into()));
         assert!(allow(Standing { at: Timestamp(7), ..banned }, Action::Join).is_ok());
+        assert!(allow(banned, Action::JoinByInvite).is_err(), "a link does not help");
         let owner = Standing { role: Some(Role::Owner), ..banned };
         assert!(allow(owner, Action::AddMembers).is_err(), "nor is it added meanwhile");
         let forever = Standing { banned_until: Some(Timestamp::FOREVER), ..banned };

@@ -94,6 +94,29 @@ impl Reads for FakeReads {
         Ok(rows.into_iter().filter(|row| (first..=last).contains(&row.sent.seq)).collect())
     }
 
+    async fn invites(&self, _: ConversationId) -> Result<Vec<InviteRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn requests(
+        &self,
+        _: ConversationId,
+        _: Option<UserId>,
+        _: u32,
+    ) -> Result<Vec<(UserId, Timestamp)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn channels(
+        &self,
+        _: TenantId,
+        _: UserId,
+        _: Option<ConversationId>,
+        _: u32,
+    ) -> Result<Vec<ChannelRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn thread(&self, _: UserId, _: ConversationId, _: ThreadRange, _: i64) -> Result<Vec<MessageRow>, ReadError> {
         Ok(Vec::new())
     }

@@ -21,8 +21,8 @@ use crate::domain::policy::Role;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
 pub use rows::{
-    ConversationRow, EditRow, EventRow, LocatedRow, Membership, MessageRow, ReactionRow, Sealed, ThreadRange,
-    ThreadRow, VotesRow,
+    ChannelRow, ConversationRow, EditRow, EventRow, InviteRow, LocatedRow, Membership, MessageRow, ReactionRow, Sealed,
+    ThreadRange, ThreadRow, VotesRow,
 };
 pub use search::{Search, Searchable, TermsHit, WantedTerms};
 
@@ -111,6 +111,23 @@ pub trait Reads: Send + Sync {
         first: i64,
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError>;
+    /// The invitations to a conversation that were not revoked, made last first.
+    async fn invites(&self, conversation: ConversationId) -> Result<Vec<InviteRow>, ReadError>;
+    /// The first `limit` users after `after` who ask to be added, and since when.
+    async fn requests(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<(UserId, Timestamp)>, ReadError>;
+    /// The first `limit` channels after `after` that `user` may join or ask for.
+    async fn channels(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<ChannelRow>, ReadError>;
     /// The first `limit` messages of a thread that were not removed, as `user` sees them.
     async fn thread(
         &self,

@@ -140,7 +140,8 @@ impl Item {
         if let Some(sent) = event.message_sent {
             item.sent(sent);
         }
-        if let Some(MemberJoined { users, role, first_slot, read_seq }) = event.member_joined {
+        if let Some(MemberJoined { users, role, first_slot, read_seq, invite }) = event.member_joined {
+            item.body = invite.map(|invite| json!({ "invite": invite }));
             item.users = users.iter().map(ToString::to_string).collect();
             (item.role, item.first_slot, item.read_seq) = (Some(role.to_string()), Some(first_slot), Some(read_seq));
         }
@@ -150,6 +151,15 @@ impl Item {
             item.body = Some(json!({ "banned": left.banned, "until": Timestamp::end_of(left.until) }));
         }
         item.rare(event.message_edited, event.located, event.conversation_updated);
+        if let Some(invite) = event.invite {
+            item.body = Some(json!(invite));
+        }
+        if let Some(of) = event.of_invite {
+            item.body = Some(json!(of));
+        }
+        if let Some(declined) = event.users {
+            item.users = declined.users.iter().map(ToString::to_string).collect();
+        }
         if let Some(vote) = event.vote {
             item.body = Some(json!(vote));
         }

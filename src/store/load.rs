@@ -1,8 +1,9 @@
 //! What a sequencer loads: states as the view has them, with its checkpoint, in one snapshot.
 
+mod entrances;
 mod lookups;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -70,6 +71,7 @@ impl Store {
             conversations.insert(conversation.id, conversation);
         }
         load_restrictions(&mut snapshot, &names, &mut conversations).await?;
+        entrances::load(&mut snapshot, &names, &mut conversations).await?;
         load_members(&mut snapshot, &names, &mut conversations).await?;
         load_recent_sends(&mut snapshot, &names, recent_since, &mut conversations).await?;
         let mut found = HashMap::new();
@@ -164,6 +166,8 @@ impl ConversationColumns {
             join: join_rule(self.join_rule, kind)?,
             frozen: self.frozen,
             slow_mode_ms: self.slow_mode_ms,
+            invites: BTreeMap::new(),
+            requests: BTreeSet::new(),
             bans: HashMap::new(),
             mutes: HashMap::new(),
             pins: self.pins.into_iter().collect(),

@@ -1,6 +1,7 @@
 //! Postgres: connecting, migrations, and the queries of sequencers and gateways. Views only; see `projections/`.
 
 mod due;
+mod entrances;
 mod installation;
 mod load;
 mod reads;
@@ -18,6 +19,7 @@ use crate::log::journal::Head;
 use crate::projector::catalog::{self, Installed};
 
 pub use due::Due;
+pub use entrances::{ChannelRow, InviteRow};
 pub use load::{LoadedConversations, LoadedUsers};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;

@@ -305,7 +305,7 @@ pub(super) struct RawInbox {
     present: bool,
 }
 
-fn sealed(
+pub(super) fn sealed(
     bytes: Option<Vec<u8>>,
     causation: Option<String>,
     column: &'static str,

@@ -14,8 +14,19 @@ use crate::support::{Account, Person, Stack, message, rows};
 /// As `Stack::bare` configures it.
 pub const PARTITIONS: i32 = 4;
 /// Those whose rows tell where they stand in a journal.
-pub const VIEWS: [&str; 10] =
-    ["groups", "inbox", "messages", "pins", "polls", "reactions", "restrictions", "threads", "timeline", "users"];
+pub const VIEWS: [&str; 11] = [
+    "entrances",
+    "groups",
+    "inbox",
+    "messages",
+    "pins",
+    "polls",
+    "reactions",
+    "restrictions",
+    "threads",
+    "timeline",
+    "users",
+];
 
 /// People with conversations.
 pub struct World {
@@ -101,6 +112,7 @@ impl World {
             ("conversation.update", json!({"topic": "what is kept"})),
             ("conversation.settings", json!({"pinned": true})),
             ("draft.set", json!({"text": "not yet"})),
+            ("invite.create", json!({"max_uses": 3})),
         ] {
             ada.ok(kind, of(data)).await;
         }

@@ -286,7 +286,10 @@ impl Chooser<'_> {
     /// What only reads.
     fn look(&mut self) -> Deed {
         let Some(conversation) = self.place() else { return passing("ping", json!({})) };
-        match self.rng.random_range(0..6) {
+        match self.rng.random_range(0..9) {
+            6 => passing("invite.create", json!({ "conversation": conversation, "max_uses": 2 })),
+            7 => passing("invites", json!({ "conversation": conversation })),
+            8 => passing("channels", json!({ "limit": 5 })),
             4 => passing("threads", json!({ "conversation": conversation, "following": true })),
             5 => passing("message.get", json!({ "conversation": conversation, "seq": 1 })),
             0 => passing("pins", json!({ "conversation": conversation })),

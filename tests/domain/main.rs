@@ -2,6 +2,7 @@
 
 mod contents;
 mod given;
+mod invites;
 mod laws;
 mod messages;
 mod restrictions;

@@ -34,14 +34,18 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "block" | "unblock" => json!({ "user": user }),
         "typing" => json!({ "conversation": conversation, "active": true }),
         "conversation.join" | "conversation.leave" | "pins" | "threads" => json!({ "conversation": conversation }),
-        "member.add" | "member.remove" | "member.ban" | "member.unban" | "member.mute" | "member.unmute" => of_members,
+        "member.add" | "member.remove" | "member.decline" | "member.ban" | "member.unban" | "member.mute"
+        | "member.unmute" => of_members,
         "conversation.create" => json!({ "kind": "direct", "members": [user], "client_id": Uuid::now_v7() }),
         "presence.watch" | "presence.unwatch" => json!({ "users": [user] }),
+        "invite.create" | "invites" | "requests" => json!({ "conversation": conversation }),
+        "invite.revoke" => json!({ "conversation": conversation, "invite": "inv_00000000000000000000000000" }),
+        "invite.accept" => json!({ "link": format!("{conversation}.lnk_00000000000000000000000000") }),
         "search" => json!({ "conversation": conversation, "sender": user, "text": "secret plan" }),
         "history" => json!({ "conversation": conversation }),
         "events" => json!({ "conversation": conversation, "after_position": 0 }),
         // No id of others in them.
-        "ping" | "auth.refresh" | "presence.set" | "inbox" | "blocks" => return None,
+        "ping" | "auth.refresh" | "presence.set" | "inbox" | "blocks" | "channels" => return None,
         other => panic!("{other} may name something of others: say here what"),
     })
 }

@@ -10,6 +10,7 @@ mod chat;
 mod contents;
 mod conversations;
 mod duplicates;
+mod entrances;
 mod groups;
 mod http;
 mod messages;

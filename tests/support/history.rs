@@ -12,13 +12,13 @@ use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
     Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Forward, InThread, Input,
-    Located, MarkRead, MemberRole, Notify, OfMessage, PollRules, Reaction, Restriction, SendMessage,
+    Invite, Located, MarkRead, MemberRole, Notify, OfInvite, OfMessage, PollRules, Reaction, Restriction, SendMessage,
     UpdateConversation, Users as Members, Vote,
 };
 use tidings::domain::decision::Decision;
 use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role};
 use tidings::domain::user::{self, Profile, User, WrappedKey};
-use tidings::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
+use tidings::domain::{CommandId, ConversationId, EventId, InviteId, LinkId, TenantId, Timestamp, UserId};
 use tidings::log::{partition_of, topics};
 use tidings::sequencer::aggregate::{Aggregate, Stamp};
 use tidings::sequencer::conversations::Conversations;
@@ -109,6 +109,11 @@ enum What {
     Block(bool),
     /// In one's own journal.
     BlockUser(bool),
+    Invite {
+        revoke: bool,
+    },
+    Accept,
+    Decline,
     Ban {
         lift: bool,
         ends: bool,
@@ -151,6 +156,9 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Ban { lift, ends }),
         2 => any::<(bool, bool)>().prop_map(|(lift, ends)| What::Mute { lift, ends }),
         2 => any::<bool>().prop_map(What::Block),
+        3 => prop::bool::weighted(0.3).prop_map(|revoke| What::Invite { revoke }),
+        4 => Just(What::Accept),
+        1 => Just(What::Decline),
     ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2), 0_u8..10)
@@ -163,7 +171,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 1 => restrictions]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions]), 1..most)
 }
 
 /// Of users only.
@@ -315,6 +323,9 @@ impl History {
             | Command::Unban(_)
             | Command::Mute(_)
             | Command::Unmute(_)
+            | Command::Invite(_)
+            | Command::RevokeInvite(_)
+            | Command::Decline(_)
                 if step.others.len() > 1 =>
             {
                 owner.unwrap_or(actor)
@@ -392,7 +403,11 @@ impl History {
                     topic: sealed(topic),
                     picture: sealed(history),
                     history: history.map(|all| if all { Shown::All } else { Shown::SinceJoin }),
-                    join: topic.map(|open| if open { JoinRule::Open } else { JoinRule::Closed }),
+                    join: topic.map(|open| match (open, history) {
+                        (true, _) => JoinRule::Open,
+                        (false, Some(_)) => JoinRule::Request,
+                        (false, None) => JoinRule::Closed,
+                    }),
                     frozen: name.filter(|_| history.is_none()),
                     slow_mode_ms: topic.map(|slow| if slow { 1 } else { 0 }),
                     cleared: cleared.map(|(name, _)| name.to_owned()).collect(),
@@ -408,6 +423,15 @@ impl History {
                 archived: *archived,
                 notify: archived.map(|none| if none { Notify::Nothing } else { Notify::Mentions }),
             }),
+            What::Invite { revoke: false } => Command::Invite(Invite {
+                invite: InviteId::of_link(LinkId::generate()),
+                expires_at: Some(self.now.plus(5_000)),
+                max_uses: Some(2),
+                role: Role::Guest,
+            }),
+            What::Invite { .. } => Command::RevokeInvite(OfInvite { invite: newest_invite(state) }),
+            What::Accept => Command::JoinByInvite(OfInvite { invite: newest_invite(state) }),
+            What::Decline => Command::Decline(Members { users: others.to_vec() }),
             What::Ban { lift: false, ends } => Command::Ban(restriction(*ends)),
             What::Ban { .. } => Command::Unban(Members { users: others.to_vec() }),
             What::Mute { lift: false, ends } => Command::Mute(restriction(*ends)),
@@ -560,4 +584,9 @@ fn stamp<Id: ToString + Copy>(record: &JournalRecord, aggregate: Id, last_seq: i
 fn push(partition: &mut Partition, record: JournalRecord) {
     partition.head = record.id;
     partition.records.push(record);
+}
+
+/// One that was not revoked, if there is one.
+fn newest_invite(state: &Conversation) -> InviteId {
+    state.invites.keys().next_back().copied().unwrap_or_else(InviteId::generate)
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Located, MarkRead,
-    MemberRole, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
+    self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Invite, Located, MarkRead,
+    MemberRole, OfInvite, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
 };
 use crate::domain::user::{self, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
@@ -49,7 +49,7 @@ pub struct ConversationCommand {
     /// Body.
     #[serde(default)]
     pub read: Option<MarkRead>,
-    /// Body of `member.add`, `member.remove`, `member.unban` and `member.unmute`.
+    /// Body of `member.add`, `member.remove`, `member.decline`, `member.unban` and `member.unmute`.
     #[serde(default)]
     pub members: Option<Users>,
     /// Body.
@@ -88,6 +88,12 @@ pub struct ConversationCommand {
     /// Body of `thread.read`.
     #[serde(default)]
     pub thread_read: Option<InThread>,
+    /// Body of `invite.create`.
+    #[serde(default)]
+    pub invite: Option<Invite>,
+    /// Body of `invite.revoke` and `invite.accept`.
+    #[serde(default)]
+    pub of_invite: Option<OfInvite>,
 }
 
 impl ConversationCommand {
@@ -122,6 +128,10 @@ impl ConversationCommand {
             Command::Mute(body) => set(&mut record.restriction, body, "member.mute"),
             Command::Unban(body) => set(&mut record.members, body, "member.unban"),
             Command::Unmute(body) => set(&mut record.members, body, "member.unmute"),
+            Command::Invite(body) => set(&mut record.invite, body, "invite.create"),
+            Command::RevokeInvite(body) => set(&mut record.of_invite, body, "invite.revoke"),
+            Command::JoinByInvite(body) => set(&mut record.of_invite, body, "invite.accept"),
+            Command::Decline(body) => set(&mut record.members, body, "member.decline"),
             Command::Join => "conversation.join",
             Command::Leave => "conversation.leave",
         }
@@ -163,6 +173,10 @@ impl ConversationCommand {
             "member.mute" => Command::Mute(self.restriction.ok_or_else(missing)?),
             "member.unban" => Command::Unban(self.members.ok_or_else(missing)?),
             "member.unmute" => Command::Unmute(self.members.ok_or_else(missing)?),
+            "invite.create" => Command::Invite(self.invite.ok_or_else(missing)?),
+            "invite.revoke" => Command::RevokeInvite(self.of_invite.ok_or_else(missing)?),
+            "invite.accept" => Command::JoinByInvite(self.of_invite.ok_or_else(missing)?),
+            "member.decline" => Command::Decline(self.members.ok_or_else(missing)?),
             "conversation.join" => Command::Join,
             "conversation.leave" => Command::Leave,
             unknown => return Err(format!("unknown command type {unknown:.80?}")),

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
-    Block, ConversationCreated, Draft, Event, InThread, Located, MemberJoined, MemberLeft, MemberRole, MessageDeleted,
-    MessageEdited, MessageSent, OfMessage, Reaction, Read, Restriction, Settings, UpdateConversation, Vote,
+    Block, ConversationCreated, Draft, Event, InThread, Invite, Located, MemberJoined, MemberLeft, MemberRole,
+    MessageDeleted, MessageEdited, MessageSent, OfInvite, OfMessage, Reaction, Read, Restriction, Settings,
+    UpdateConversation, Users, Vote,
 };
 use crate::domain::user::{OfUser, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
@@ -79,6 +80,15 @@ pub struct ConversationEvent {
     /// Body of `poll.voted`.
     #[serde(default)]
     pub vote: Option<Vote>,
+    /// Body of `invite.created`.
+    #[serde(default)]
+    pub invite: Option<Invite>,
+    /// Body of `invite.revoked`.
+    #[serde(default)]
+    pub of_invite: Option<OfInvite>,
+    /// Body of `member.declined`.
+    #[serde(default)]
+    pub users: Option<Users>,
 }
 
 impl ConversationEvent {
@@ -95,11 +105,15 @@ impl ConversationEvent {
             Event::Reacted(body) | Event::Unreacted(body) => self.reaction = Some(body),
             Event::Located(body) => self.located = Some(body),
             Event::Voted(body) => self.vote = Some(body),
+            Event::Invited(body) => self.invite = Some(body),
+            Event::InviteRevoked(body) => self.of_invite = Some(body),
+            Event::Declined(body) => self.users = Some(body),
             Event::Pinned(body) | Event::Unpinned(body) | Event::PollClosed(body) => self.message = Some(body),
             Event::Updated(body) => self.conversation_updated = Some(body),
             Event::Role(body) => self.member_role = Some(body),
             Event::Muted(body) | Event::Unmuted(body) | Event::Unbanned(body) => self.restriction = Some(body),
-            Event::Read(_)
+            Event::Requested
+            | Event::Read(_)
             | Event::Delivered(_)
             | Event::Settings(_)
             | Event::Hidden(_)
@@ -121,6 +135,10 @@ impl ConversationEvent {
             "reaction.added" => Event::Reacted(self.reaction.clone()?),
             "reaction.removed" => Event::Unreacted(self.reaction.clone()?),
             "location.updated" => Event::Located(self.located.clone()?),
+            "invite.created" => Event::Invited(self.invite?),
+            "invite.revoked" => Event::InviteRevoked(self.of_invite?),
+            "member.requested" => Event::Requested,
+            "member.declined" => Event::Declined(self.users.clone()?),
             "poll.voted" => Event::Voted(self.vote.clone()?),
             "poll.closed" => Event::PollClosed(self.message?),
             "message.pinned" => Event::Pinned(self.message?),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{Forward, InThread, Located, MemberRole, Notify, PollRules, Reaction, Vote};
+use super::event::{Forward, InThread, Invite, Located, MemberRole, Notify, OfInvite, PollRules, Reaction, Vote};
 use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
@@ -40,6 +40,14 @@ pub enum Command {
     Join,
     /// Stop being a member.
     Leave,
+    /// Make an invitation.
+    Invite(Invite),
+    /// End it.
+    RevokeInvite(OfInvite),
+    /// Become a member with its link.
+    JoinByInvite(OfInvite),
+    /// Refuse those who asked to be added.
+    Decline(Users),
     /// Change the text of one's own message.
     Edit(EditMessage),
     /// Move one's own live location.
@@ -209,7 +217,7 @@ pub struct MarkRead {
     pub seq: i64,
 }
 
-/// Body of `member.add`, `member.remove`, `member.unban` and `member.unmute`.
+/// Body of `member.add`, `member.remove`, `member.decline`, `member.unban` and `member.unmute`, and of the event `member.declined`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Users {
     /// At most [`super::MAX_USERS_A_COMMAND`].

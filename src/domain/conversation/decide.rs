@@ -1,5 +1,6 @@
 //! From a state and a command to at most one event.
 
+mod invites;
 mod members;
 mod messages;
 mod own;
@@ -43,6 +44,10 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
             Command::SetRole(role) => members::set_role(conversation, input, *role),
             Command::Join => members::join(conversation, input),
             Command::Leave => members::leave(conversation, input),
+            Command::Invite(invite) => invites::invite(conversation, input, *invite),
+            Command::RevokeInvite(of) => invites::revoke(conversation, input, *of),
+            Command::JoinByInvite(of) => invites::join(conversation, input, *of),
+            Command::Decline(users) => invites::decline(conversation, input, users),
             Command::Ban(ban) => restrictions::ban(conversation, input, ban),
             Command::Unban(users) => restrictions::unban(conversation, input, users),
             Command::Mute(mute) => restrictions::mute(conversation, input, mute),

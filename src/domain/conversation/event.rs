@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::command::{Block, Draft, OfMessage, Restriction, UpdateConversation};
+use super::command::{Block, Draft, OfMessage, Restriction, UpdateConversation, Users};
 use crate::domain::policy::{ConversationKind, Role};
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{InviteId, Timestamp, UserId};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,14 @@ pub enum Event {
     Joined(MemberJoined),
     /// Former members.
     Left(MemberLeft),
+    /// The actor invites whoever has the link.
+    Invited(Invite),
+    /// The link is of no use any more.
+    InviteRevoked(OfInvite),
+    /// The actor asks to be added.
+    Requested,
+    /// Users who asked are not added.
+    Declined(Users),
     /// A read pointer moved. Not of the timeline.
     Read(Read),
     /// Only a delivered pointer moved. Not of the timeline.
@@ -71,6 +79,10 @@ impl Event {
             Self::Sent(_) => "message.sent",
             Self::Joined(_) => "member.joined",
             Self::Left(_) => "member.left",
+            Self::Invited(_) => "invite.created",
+            Self::InviteRevoked(_) => "invite.revoked",
+            Self::Requested => "member.requested",
+            Self::Declined(_) => "member.declined",
             Self::Read(_) => "receipt.read",
             Self::Delivered(_) => "receipt.delivered",
             Self::Edited(_) => "message.edited",
@@ -250,6 +262,31 @@ pub struct MemberJoined {
     pub first_slot: i64,
     /// Where their read pointers start: the conversation's newest message.
     pub read_seq: i64,
+    /// With whose link it came.
+    #[serde(default)]
+    pub invite: Option<InviteId>,
+}
+
+/// Body of `invite.create` and `invite.created`. Whoever has the link, which only its maker was told, may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// Follows from the link, and not the other way round.
+    pub invite: InviteId,
+    /// When it ends; none: when it is revoked.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// How many may come; none: any number.
+    #[serde(default)]
+    pub max_uses: Option<i64>,
+    /// As what.
+    pub role: Role,
+}
+
+/// Names an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfInvite {
+    /// Which.
+    pub invite: InviteId,
 }
 
 /// Body of `message.edited`.

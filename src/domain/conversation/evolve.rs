@@ -1,11 +1,11 @@
 //! From one state to the next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Recorded;
 use super::event::{ConversationCreated, Event, MemberJoined, MemberLeft, MemberRole};
 use super::known::Known;
-use super::state::{Conversation, Member};
+use super::state::{Conversation, Invitation, Member};
 use crate::domain::policy::{History, JoinRule, Role};
 use crate::domain::{ConversationId, TenantId, Timestamp};
 
@@ -47,6 +47,14 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
                 member.last_sent_at = Some(recorded.at);
             }
         }
+        Event::Invited(invite) => {
+            conversation.invites.insert(invite.invite, Invitation { invite: *invite, uses: 0 });
+        }
+        Event::InviteRevoked(of) => {
+            conversation.invites.remove(&of.invite);
+        }
+        Event::Requested => drop(conversation.requests.insert(recorded.actor)),
+        Event::Declined(declined) => conversation.requests.retain(|user| !declined.users.contains(user)),
         Event::Joined(joined) => join(conversation, joined),
         Event::Left(left) => leave(conversation, left),
         Event::Read(read) | Event::Delivered(read) => {
@@ -107,6 +115,8 @@ fn create(id: ConversationId, tenant: TenantId, created: &ConversationCreated, r
         join: JoinRule::of(created.kind),
         frozen: false,
         slow_mode_ms: 0,
+        invites: BTreeMap::new(),
+        requests: BTreeSet::new(),
         bans: HashMap::new(),
         mutes: HashMap::new(),
         pins: BTreeSet::new(),
@@ -119,6 +129,10 @@ fn join(conversation: &mut Conversation, joined: &MemberJoined) {
         conversation.members.insert(*user, Member::new(joined.role, slot, joined.read_seq));
     }
     conversation.next_slot = joined.first_slot + joined.users.len() as i64;
+    conversation.requests.retain(|user| !joined.users.contains(user));
+    if let Some(invitation) = joined.invite.and_then(|invite| conversation.invites.get_mut(&invite)) {
+        invitation.uses += joined.users.len() as i64;
+    }
 }
 
 fn leave(conversation: &mut Conversation, left: &MemberLeft) {
@@ -127,6 +141,7 @@ fn leave(conversation: &mut Conversation, left: &MemberLeft) {
     }
     let until = Timestamp::end_of(left.until);
     conversation.bans.extend(left.banned.iter().map(|user| (*user, until)));
+    conversation.requests.retain(|user| !left.banned.contains(user));
     if let Some(member) = left.promoted.and_then(|user| conversation.members.get_mut(&user)) {
         member.role = Role::Owner;
     }

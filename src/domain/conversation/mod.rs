@@ -15,13 +15,13 @@ pub use command::{
 };
 pub use decide::decide;
 pub use event::{
-    ConversationCreated, DeleteReason, Event, Forward, InThread, LeaveReason, Located, MemberJoined, MemberLeft,
-    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, PollRules, Reaction, Read, RemovedMessage,
-    Settings, Vote,
+    ConversationCreated, DeleteReason, Event, Forward, InThread, Invite, LeaveReason, Located, MemberJoined,
+    MemberLeft, MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, Reaction, Read,
+    RemovedMessage, Settings, Vote,
 };
 pub use evolve::evolve;
 pub use known::{Known, Lookup, Message, Poll, Sent, Thread};
-pub use state::{Conversation, Member};
+pub use state::{Conversation, Invitation, Member};
 
 /// An event of a conversation with its numbers.
 pub type Recorded = super::decision::Recorded<Event>;
@@ -52,5 +52,11 @@ pub const MAX_PINS: usize = 100;
 pub const MAX_REACTIONS: usize = 50;
 /// The most users who are banned from a conversation, or may only read, at a time.
 pub const MAX_RESTRICTED: usize = 10_000;
+/// The most invitations of a conversation that can be used at a time, and the most in all that were not revoked.
+pub const MAX_INVITES: usize = 100;
+/// See [`MAX_INVITES`].
+pub const MAX_INVITES_KEPT: usize = 1_000;
+/// The most users who ask to be added to a conversation at a time.
+pub const MAX_REQUESTS: usize = 10_000;
 /// The longest that members can be made to wait between two messages, in milliseconds.
 pub const MAX_SLOW_MODE_MS: i64 = 6 * super::time::HOUR_MS;

@@ -1,13 +1,13 @@
 //! What must be known of a conversation to decide.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::command::Input;
-use super::event::Settings;
+use super::event::{Invite, Settings};
 use super::known::Known;
 use crate::domain::decision::Done;
 use crate::domain::policy::{self, Action, Blocked, ConversationKind, History, JoinRule, Role, Standing};
-use crate::domain::{ConversationId, Rejection, TenantId, Timestamp, UserId};
+use crate::domain::{ConversationId, InviteId, Rejection, TenantId, Timestamp, UserId};
 
 /// A conversation's members and counters, and what is known of its messages.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +40,31 @@ pub struct Conversation {
     pub bans: HashMap<UserId, Timestamp>,
     /// Who may only read, until when, members or not: leaving and coming back changes nothing.
     pub mutes: HashMap<UserId, Timestamp>,
+    /// Invitations that were not revoked.
+    pub invites: BTreeMap<InviteId, Invitation>,
+    /// Who asks to be added.
+    pub requests: BTreeSet<UserId>,
     /// Pinned messages.
     pub pins: BTreeSet<i64>,
     /// Single messages and sends.
     pub known: Known,
+}
+
+/// An invitation and how often it was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// As it was made.
+    pub invite: Invite,
+    /// How many came.
+    pub uses: i64,
+}
+
+impl Invitation {
+    /// Whether somebody may come with it at `at`.
+    pub fn is_open(&self, at: Timestamp) -> bool {
+        self.invite.expires_at.is_none_or(|expires_at| expires_at > at)
+            && self.invite.max_uses.is_none_or(|max_uses| self.uses < max_uses)
+    }
 }
 
 /// A member.

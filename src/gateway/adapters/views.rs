@@ -13,8 +13,8 @@ use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
-    ApiKey, ConversationRow, EventRow, InboxPage, Journal, Membership, MessageRow, ReadError, Reads, ThreadRange,
-    ThreadRow, UserRow,
+    ApiKey, ChannelRow, ConversationRow, EventRow, InboxPage, InviteRow, Journal, Membership, MessageRow, ReadError,
+    Reads, ThreadRange, ThreadRow, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
@@ -180,6 +180,29 @@ impl Reads for Views {
         last: i64,
     ) -> Result<Vec<MessageRow>, ReadError> {
         Ok(self.store.messages(conversation, user, first, last).await?)
+    }
+
+    async fn invites(&self, conversation: ConversationId) -> Result<Vec<InviteRow>, ReadError> {
+        Ok(self.store.invites(conversation).await?)
+    }
+
+    async fn requests(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<(UserId, Timestamp)>, ReadError> {
+        Ok(self.store.requests(conversation, after, limit.into()).await?)
+    }
+
+    async fn channels(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<ChannelRow>, ReadError> {
+        Ok(self.store.channels(tenant, user, after, limit.into()).await?)
     }
 
     async fn thread(

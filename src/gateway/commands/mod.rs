@@ -6,6 +6,7 @@
 mod auth_refresh;
 mod block;
 mod blocks;
+pub mod channels;
 mod content;
 mod conversation_create;
 mod conversation_join;
@@ -18,9 +19,14 @@ pub mod events;
 mod fields;
 pub mod history;
 pub mod inbox;
+mod invite_accept;
+mod invite_create;
+mod invite_revoke;
+pub mod invites;
 mod location_update;
 mod member_add;
 mod member_ban;
+mod member_decline;
 mod member_mute;
 mod member_remove;
 mod member_role;
@@ -43,6 +49,7 @@ mod presence_watch;
 mod reaction_add;
 mod reaction_remove;
 mod read;
+pub mod requests;
 pub mod search;
 mod thread_read;
 pub mod threads;
@@ -152,6 +159,13 @@ commands! {
     "draft.set" => DraftSet: draft_set,
     "member.remove" => MemberRemove: member_remove,
     "member.role" => MemberRole: member_role,
+    "member.decline" => MemberDecline: member_decline,
+    "invite.create" => InviteCreate: invite_create,
+    "invite.revoke" => InviteRevoke: invite_revoke,
+    "invite.accept" => InviteAccept: invite_accept,
+    "invites" => Invites: invites,
+    "requests" => Requests: requests,
+    "channels" => Channels: channels,
     "member.ban" => MemberBan: member_ban,
     "member.unban" => MemberUnban: member_unban,
     "member.mute" => MemberMute: member_mute,
@@ -180,6 +194,9 @@ impl Command {
                 | Self::Events(_)
                 | Self::MessageGet(_)
                 | Self::Threads(_)
+                | Self::Invites(_)
+                | Self::Requests(_)
+                | Self::Channels(_)
                 | Self::Pins(_)
                 | Self::Permissions(_)
                 | Self::Blocks(_)

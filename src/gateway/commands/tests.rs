@@ -244,7 +244,7 @@ async fn a_page_is_bounded_in_bytes_and_never_empty() {
     assert_eq!((page["messages"].as_array().unwrap().len(), &page["has_more"]), (1, &json!(true)));
 
     let users: Vec<_> = (0..1_000).map(|_| UserId::generate()).collect();
-    let joined = MemberJoined { users, role: Role::Member, first_slot: 0, read_seq: 0 };
+    let joined = MemberJoined { users, role: Role::Member, first_slot: 0, read_seq: 0, invite: None };
     let joined = |position| EventRow {
         kind: "member.joined".into(),
         position,

@@ -8,11 +8,11 @@ use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339, rfc3339_option};
 use crate::codec::records::ConversationEvent;
 use crate::crypto::Field;
 use crate::domain::conversation::{
-    ConversationCreated, DeleteReason, Event, LeaveReason, MemberLeft, MemberRole, MessageEdited, OfMessage, Reaction,
-    UpdateConversation, Vote,
+    ConversationCreated, DeleteReason, Event, Invite, LeaveReason, MemberLeft, MemberRole, MessageEdited, OfInvite,
+    OfMessage, Reaction, UpdateConversation, Users, Vote,
 };
-use crate::domain::policy::{ConversationKind, History, JoinRule};
-use crate::domain::{ConversationId, Timestamp, UserId};
+use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
+use crate::domain::{ConversationId, InviteId, Timestamp, UserId};
 use crate::gateway::ports::{EventRow, MessageRow, OpenError, Place};
 
 /// How many members `conversation.created` names.
@@ -61,7 +61,19 @@ enum EventData {
     Updated(Updated),
     Joined {
         users: Vec<UserId>,
+        /// With whose link.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<InviteId>,
     },
+    Invited {
+        invite: InviteId,
+        #[serde(serialize_with = "rfc3339_option")]
+        expires_at: Option<Timestamp>,
+        max_uses: Option<i64>,
+        role: Role,
+    },
+    Invite(OfInvite),
+    Users(Users),
     Left {
         users: Vec<UserId>,
         reason: LeaveReason,
@@ -132,7 +144,13 @@ impl Opener<'_> {
             Some(Event::Pinned(of) | Event::Unpinned(of) | Event::PollClosed(of)) => EventData::Message(of),
             Some(Event::Reacted(reaction) | Event::Unreacted(reaction)) => EventData::Reaction(reaction),
             Some(Event::Updated(update)) => EventData::Updated(self.updated(place, update)?),
-            Some(Event::Joined(joined)) => EventData::Joined { users: joined.users },
+            Some(Event::Joined(joined)) => EventData::Joined { users: joined.users, invite: joined.invite },
+            Some(Event::Invited(Invite { invite, expires_at, max_uses, role })) => {
+                EventData::Invited { invite, expires_at, max_uses, role }
+            }
+            Some(Event::InviteRevoked(of)) => EventData::Invite(of),
+            Some(Event::Requested) => EventData::Users(Users { users: vec![row.actor] }),
+            Some(Event::Declined(users)) => EventData::Users(users),
             Some(Event::Left(left)) => {
                 let MemberLeft { users, reason, promoted, banned, until } = left;
                 EventData::Left { users, reason, promoted, banned, until }
@@ -196,6 +214,7 @@ impl EventRow {
             // With the role of each.
             Some(Event::Created(created)) => created.members.len().min(MEMBERS_SHOWN) * ID_BYTES * 2,
             Some(Event::Joined(joined)) => joined.users.len() * ID_BYTES,
+            Some(Event::Declined(declined)) => declined.users.len() * ID_BYTES,
             Some(Event::Left(left)) => (left.users.len() + left.banned.len()) * ID_BYTES,
             Some(Event::Muted(of) | Event::Unmuted(of) | Event::Unbanned(of)) => of.users.len() * ID_BYTES,
             Some(Event::Deleted(deleted)) => deleted.messages.len() * ID_BYTES,

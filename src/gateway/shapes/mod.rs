@@ -1,5 +1,6 @@
 //! The JSON shapes of the protocol, from records and from rows alike. The one place that knows them.
 
+mod channel;
 mod content;
 mod conversation;
 mod event;
@@ -13,6 +14,7 @@ use super::ports::{Keyring, OpenError, Place, Sealed};
 use crate::crypto::Field;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp};
 
+pub use channel::Channel;
 pub use content::{Contact, Content, Point, Question};
 pub use conversation::Conversation;
 pub use event::DurableEvent;
@@ -32,7 +34,8 @@ pub fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(at)
 }
 
-fn rfc3339_option<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+/// The same, or null.
+pub fn rfc3339_option<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => rfc3339(at, serializer),
         None => serializer.serialize_none(),

@@ -103,7 +103,7 @@ fn events_have_the_data_of_the_protocol() {
         Ok(json!({"kind": "group", "name": "team", "members": members[..100], "members_count": 150}))
     );
     assert_eq!(value(members[0]), json!({"user": members[0].user, "role": "member"}));
-    let joined = MemberJoined { users: vec![EVE], role: Role::Member, first_slot: 2, read_seq: 3 };
+    let joined = MemberJoined { users: vec![EVE], role: Role::Member, first_slot: 2, read_seq: 3, invite: None };
     assert_eq!(event("member.joined", Some(Event::Joined(joined))), Ok(json!({"users": [EVE]})));
     let left = MemberLeft::new(vec![EVE], LeaveReason::Removed);
     let expected = json!({"users": [EVE], "reason": "removed"});

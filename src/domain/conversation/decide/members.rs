@@ -1,20 +1,28 @@
 //! Members: who comes, who goes, and who has which role.
 
-use super::{Outcome, already, bad_request, check_count, conflict, distinct, next};
+use super::{Outcome, already, bad_request, check_count, conflict, distinct, invites, next};
 use crate::domain::conversation::MAX_MEMBERS;
 use crate::domain::conversation::command::Input;
 use crate::domain::conversation::event::{Event, LeaveReason, MemberJoined, MemberLeft, MemberRole};
 use crate::domain::conversation::state::Conversation;
-use crate::domain::policy::{self, Action, Role, Standing};
-use crate::domain::{ErrorCode, Rejection, UserId};
+use crate::domain::policy::{self, Action, JoinRule, Role, Standing};
+use crate::domain::{ErrorCode, InviteId, Rejection, UserId};
 
-fn enter(conversation: &Conversation, input: &Input, users: Vec<UserId>) -> Outcome {
+/// Makes members of them: with `role`, and `invite` if they came with its link.
+pub fn enter(
+    conversation: &Conversation,
+    input: &Input,
+    users: Vec<UserId>,
+    role: Role,
+    invite: Option<InviteId>,
+) -> Outcome {
     if conversation.members.len() + users.len() > MAX_MEMBERS {
         return Err(Rejection::new(ErrorCode::TooLarge, format!("a conversation has at most {MAX_MEMBERS} members")));
     }
     // A channel that everybody has left can be joined, and must not stay without an owner for ever.
-    let role = if conversation.members.is_empty() { Role::Owner } else { Role::Member };
-    let event = MemberJoined { users, role, first_slot: conversation.next_slot, read_seq: conversation.last_seq };
+    let role = if conversation.members.is_empty() { Role::Owner } else { role };
+    let event =
+        MemberJoined { users, role, first_slot: conversation.next_slot, read_seq: conversation.last_seq, invite };
     next(conversation, input, Event::Joined(event))
 }
 
@@ -27,15 +35,19 @@ pub fn add(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outc
         let banned_until = conversation.bans.get(user).copied();
         policy::allow(Standing { banned_until, ..standing }, Action::AddMembers)?;
     }
-    if new.is_empty() { already(conversation) } else { enter(conversation, input, new) }
+    if new.is_empty() { already(conversation) } else { enter(conversation, input, new, Role::Member, None) }
 }
 
+/// Where one asks to be added, that is done instead.
 pub fn join(conversation: &Conversation, input: &Input) -> Outcome {
+    if conversation.join == JoinRule::Request {
+        return invites::request(conversation, input);
+    }
     conversation.allow(input, Action::Join)?;
     if conversation.members.contains_key(&input.actor) {
         already(conversation)
     } else {
-        enter(conversation, input, vec![input.actor])
+        enter(conversation, input, vec![input.actor], Role::Member, None)
     }
 }
 

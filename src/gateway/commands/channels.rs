@@ -1,0 +1,62 @@
+//! `channels`: those of the tenant that can be joined, or asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::limit;
+use super::{Context, Reply};
+use crate::domain::ConversationId;
+use crate::gateway::edge::Edge;
+use crate::gateway::failure::{Failure, json};
+use crate::gateway::shapes::{Channel, Opener};
+use crate::search::Words;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+/// Names are sealed, so that they are looked through here: so many in one command.
+const LOOKED_THROUGH: usize = 1_000;
+
+/// Which page.
+#[derive(Deserialize)]
+pub struct Data {
+    /// Words that the name or the topic has, all of them.
+    pub text: Option<String>,
+    /// Of the page before.
+    pub cursor: Option<String>,
+    /// At most 200.
+    pub limit: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    channels: Vec<Channel>,
+    cursor: Option<String>,
+    has_more: bool,
+}
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let ours = |cursor: &String| cursor.parse::<ConversationId>();
+    let bad = |_| Failure::bad_request("the cursor is not one of this server");
+    let mut after = data.cursor.as_ref().map(ours).transpose().map_err(bad)?;
+    let words = Words::of(data.text.as_deref().unwrap_or_default());
+    let opener = Opener::new(&*edge.ports.keyring, context.tenant);
+    let (mut channels, mut looked, mut has_more) = (Vec::new(), 0, true);
+    while has_more && channels.len() < limit as usize && looked < LOOKED_THROUGH {
+        // One more than wanted tells whether there are more.
+        let rows = edge.ports.reads.channels(context.tenant, context.user, after, limit + 1).await?;
+        has_more = rows.len() > limit as usize;
+        for row in rows.into_iter().take(limit as usize) {
+            if channels.len() == limit as usize {
+                has_more = true;
+                break;
+            }
+            (after, looked) = (Some(row.conversation), looked + 1);
+            let channel = opener.channel(row)?;
+            if words.is_empty() || channel.is_about(&words) {
+                channels.push(channel);
+            }
+        }
+    }
+    let cursor = after.filter(|_| has_more).map(|after| after.to_string());
+    Ok(json(&Page { channels, cursor, has_more }))
+}
