@@ -1,6 +1,7 @@
 //! What the examples speak of: Ada, who reads them, owns a group with Bob; Carol is nobody there.
 
 use serde_json::{Value, json};
+use tidings::domain::Timestamp;
 use tidings::gateway::spec::examples;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub struct Stage {
     /// Ada's other device.
     pub a2: Person,
     pub b: Person,
-    /// Of Ada and Bob, with a message of each.
+    /// Of Ada and Bob, with the messages of [`examples::CONVERSATION`].
     pub group: String,
 }
 
@@ -44,22 +45,37 @@ impl Stage {
         let text = example.to_string();
         let text = text.replace(examples::CONVERSATION, &self.group).replace(examples::BOB, &self.bob.user);
         let text = text.replace(examples::CAROL, &self.carol.user).replace(examples::TOKEN, &self.ada.token);
-        let text = text.replace(examples::CLIENT_ID, &Uuid::now_v7().to_string());
+        let text = text.replace(examples::CLIENT_ID, &Uuid::now_v7().to_string()).replace(examples::SOON, &soon());
         serde_json::from_str(&text).expect("JSON")
     }
 }
 
+/// In an hour.
+pub fn soon() -> String {
+    Timestamp::now().plus(3_600_000).to_string()
+}
+
 async fn group(a: &mut Person, b: &mut Person, bob: &Account) -> String {
     let group = a.group(&[bob], "Team").await;
-    a.say(&group, "first").await;
-    b.say(&group, "second").await;
+    for (by_ada, mut said) in [
+        (true, json!({ "text": "first" })),
+        (false, json!({ "text": "second" })),
+        (true, json!({ "location": { "lat": 47.0, "lon": 8.0, "live_until": soon() } })),
+        (true, json!({ "poll": { "question": "When?", "options": ["Friday", "Saturday"] } })),
+        (false, json!({ "text": "first!", "thread": 1 })),
+    ] {
+        said["conversation"] = json!(group);
+        said["client_id"] = json!(Uuid::now_v7());
+        let person = if by_ada { &mut *a } else { &mut *b };
+        person.ok("message.send", said).await;
+    }
     group
 }
 
 /// A command as the document of sockets describes it.
 pub struct Asked {
     pub name: String,
-    /// The schema of its `data`, by itself.
+    /// The schema of its `data`.
     pub schema: Value,
     /// Of its `data`.
     pub examples: Vec<Value>,
@@ -77,8 +93,7 @@ pub fn frames() -> Vec<Asked> {
     let names = operations.iter().filter(|(_, operation)| operation["action"] == "receive").map(|(name, _)| name);
     let asked = |name: &String| {
         let message = &document["components"]["messages"][name];
-        let mut schema = document["components"]["schemas"][format!("{name}.data")].clone();
-        schema["components"] = json!({ "schemas": document["components"]["schemas"] });
+        let schema = document["components"]["schemas"][format!("{name}.data")].clone();
         let examples = message["examples"].as_array().expect("examples");
         let examples = examples.iter().map(|example| example["payload"]["data"].clone()).collect();
         Asked { name: name.clone(), schema, examples }

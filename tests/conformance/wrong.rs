@@ -27,20 +27,35 @@ fn values() -> [Value; 11] {
 }
 
 /// `data` with each field missing that must be there, and with each value in each field that its schema does not take.
-fn wrong(command: &Asked, data: &Value) -> Vec<Value> {
+fn wrong(document: &Value, schema: &Value, data: &Value) -> Vec<Value> {
+    let schema = resolved(document, schema);
     let mut all = Vec::new();
-    let required = command.schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     for field in required {
         let mut less = data.clone();
         less.as_object_mut().expect("an object").remove(field);
         all.push(less);
     }
-    let fields = command.schema["properties"].as_object().into_iter().flatten();
-    for (field, schema) in fields {
-        let mut schema = schema.clone();
-        schema["components"] = command.schema["components"].clone();
-        let schema = validator(&schema);
-        for value in values().into_iter().filter(|value| !schema.is_valid(value)) {
+    for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let mut alone = schema.clone();
+        alone["components"] = document["components"].clone();
+        let alone = validator(&alone);
+        for value in values().into_iter().filter(|value| !alone.is_valid(value)) {
+            let mut other = data.clone();
+            other[field] = value;
+            all.push(other);
+        }
+    }
+    all.extend(wrong_within(document, schema, data));
+    all
+}
+
+/// The same in the objects within `data`.
+fn wrong_within(document: &Value, schema: &Value, data: &Value) -> Vec<Value> {
+    let schema = resolved(document, schema);
+    let mut all = Vec::new();
+    for (field, inner) in data.as_object().into_iter().flatten().filter(|(_, inner)| inner.is_object()) {
+        for value in wrong(document, &schema["properties"][field], inner) {
             let mut other = data.clone();
             other[field] = value;
             all.push(other);
@@ -49,14 +64,26 @@ fn wrong(command: &Asked, data: &Value) -> Vec<Value> {
     all
 }
 
+/// The object that `schema` refers to, or that it is; null beside it does not count.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return resolved(document, document.pointer(&reference[1..]).expect("is there"));
+    }
+    let any = schema["anyOf"].as_array().and_then(|any| any.iter().find(|schema| schema["type"] != "null"));
+    any.map_or(schema, |schema| resolved(document, schema))
+}
+
 #[tokio::test]
 async fn every_field_of_every_command_is_checked() {
     let walk = async |command: Asked| {
         let mut stage = Stage::new().await;
-        let data = stage.live(&command.examples[0]);
-        let wrong = wrong(&command, &data);
-        assert!(!wrong.is_empty() || command.schema["properties"].is_null(), "{}", command.name);
-        for data in wrong {
+        let document = &documents().asyncapi;
+        let mut all = wrong(document, &command.schema, &stage.live(&command.examples[0]));
+        for example in &command.examples[1..] {
+            all.extend(wrong_within(document, &command.schema, &stage.live(example)));
+        }
+        assert!(!all.is_empty() || command.schema["properties"].is_null(), "{}", command.name);
+        for data in all {
             assert_eq!(stage.a.code(&command.name, data.clone()).await, "bad_request", "{} {data}", command.name);
             let (status, problem) = stage.stack.post(&stage.ada, &command.name, data.clone()).await;
             assert_eq!((status, &problem["code"]), (400, &json!("bad_request")), "{} {data}", command.name);
@@ -69,7 +96,7 @@ async fn every_field_of_every_command_is_checked() {
 async fn every_field_of_hello_is_checked() {
     let stage = Stage::new().await;
     let hello = frames().into_iter().find(|frame| frame.name == "hello").expect("is described");
-    for data in wrong(&hello, &stage.live(&hello.examples[0])) {
+    for data in wrong(&documents().asyncapi, &hello.schema, &stage.live(&hello.examples[0])) {
         let mut person = Person::connect(&stage.stack.address, &stage.ada).await;
         assert_eq!(person.code("hello", data.clone()).await, "bad_request", "{data}");
         assert_eq!(person.close_code().await, 4501, "{data}");
@@ -82,7 +109,7 @@ async fn every_parameter_of_every_resource_is_checked() {
     let mut asked = 0;
     for (path, operations) in documents().openapi["paths"].as_object().expect("paths") {
         let parameters: Vec<_> = operations["get"]["parameters"].as_array().into_iter().flatten().collect();
-        let live = stage.live(&json!(path.replace("{id}", &example(&parameters)))).as_str().expect("a path").to_owned();
+        let live = stage.live(&json!(named(path, &parameters))).as_str().expect("a path").to_owned();
         for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
             // A cursor is any text, and this is none of ours.
             let path = format!("{live}?{}=%20", parameter["name"].as_str().expect("a name"));
@@ -94,8 +121,12 @@ async fn every_parameter_of_every_resource_is_checked() {
     assert!(asked > 10, "{asked}");
 }
 
-/// Of the path's own parameter.
-fn example(parameters: &[&Value]) -> String {
-    let of_path = parameters.iter().find(|parameter| parameter["in"] == "path");
-    of_path.and_then(|parameter| parameter["example"].as_str()).unwrap_or_default().to_owned()
+/// The path of its parameters' examples.
+fn named(template: &str, parameters: &[&Value]) -> String {
+    let of_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+    of_path.fold(template.to_owned(), |path, parameter| {
+        let (name, example) = (parameter["name"].as_str().expect("a name"), &parameter["example"]);
+        let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+        path.replace(&format!("{{{name}}}"), &example)
+    })
 }

@@ -55,6 +55,7 @@ struct Forwarded {
     /// Where it stands.
     conversation: ConversationId,
     /// Which it is there.
+    #[schemars(range(min = 1))]
     seq: i64,
 }
 

@@ -257,13 +257,16 @@ pub(super) async fn may_view(
 /// The message that `context` names, if it is there and may be seen.
 ///
 /// # Errors
-/// As [`may_view`], and `not_found`.
+/// As [`may_view`], `not_found`, and `bad_request` of what is no `seq`.
 pub(super) async fn visible_message(
     edge: &Edge,
     context: &Context,
     conversation: ConversationId,
     seq: i64,
 ) -> Result<MessageRow, Failure> {
+    if seq < 1 {
+        return Err(Failure::bad_request("seq must be that of a message: 1 or more"));
+    }
     let membership = may_view(edge, context, conversation).await?;
     let row = if seq > membership.visible_after_seq {
         edge.ports.reads.messages(context.user, conversation, seq, seq).await?.pop()
