@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
+use tidings::domain::Timestamp;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -34,7 +35,17 @@ async fn nothing_that_can_be_drawn_makes_it_fail_or_answer_as_is_not_described()
         let (status, created) = stack.post(&ada, "conversation.create", data).await;
         assert_eq!(status, 200, "{created}");
         let group = created["conversation"].as_str().expect("an id").to_owned();
-        stack.post(&ada, "message.send", support::message(&group, "hello", Uuid::now_v7())).await;
+        let live_until = Timestamp::now().plus(3_600_000).to_string();
+        for mut message in [
+            json!({ "text": "hello" }),
+            json!({ "poll": { "question": "When?", "options": ["Friday", "Saturday"] } }),
+            json!({ "location": { "lat": 47.0, "lon": 8.0, "live_until": live_until } }),
+        ] {
+            message["conversation"] = json!(group);
+            message["client_id"] = json!(Uuid::now_v7());
+            let (status, sent) = stack.post(&ada, "message.send", message).await;
+            assert_eq!(status, 200, "{sent}");
+        }
         groups.push(group);
     }
     let mut run = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis/run"));

@@ -21,10 +21,14 @@ CLIENT_ID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][
 LEFT = 4
 
 
+def message(seq):
+    # A text, a poll and a live location are everywhere.
+    return seq % 3 + 1 if type(seq) is int and seq % 4 else seq
+
+
 def living(value, leaves):
     if isinstance(value, dict):
-        # There is one message everywhere.
-        return {name: 1 if name == "seq" and type(field) is int and field % 4 else living(field, leaves) for name, field in value.items()}
+        return {name: message(field) if name == "seq" else living(field, leaves) for name, field in value.items()}
     if isinstance(value, list):
         return [living(item, leaves) for item in value]
     if not isinstance(value, str):
