@@ -20,7 +20,7 @@ async fn every_resource_answers_its_examples() {
                 Some(_) => Some(stage.stack.key.as_str()),
                 None => None,
             };
-            for path in paths(path, operation) {
+            for (path, may_lack) in paths(path, operation) {
                 let path = stage.live(&json!(path)).as_str().expect("a path").to_owned();
                 let body = operation.get("requestBody").map(|body| &body["content"]["application/json"]["examples"]);
                 let examples: Vec<_> = body.and_then(Value::as_object).into_iter().flatten().collect();
@@ -28,7 +28,8 @@ async fn every_resource_answers_its_examples() {
                 bodies.push(None);
                 for body in bodies {
                     let (status, answer) = stage.stack.request(method, &path, bearer, body).await;
-                    assert_eq!(status, 200, "{method} {path}: {answer}");
+                    let lacks = may_lack && answer["code"] == "bad_request";
+                    assert!(status == 200 || lacks, "{method} {path}: {answer}");
                     asked += 1;
                 }
                 if bearer.is_some() {
@@ -41,8 +42,8 @@ async fn every_resource_answers_its_examples() {
     assert!(asked > 20, "{asked}");
 }
 
-/// With only what must be there, and with all that has an example.
-fn paths(template: &str, operation: &Value) -> Vec<String> {
+/// With all that has an example, and with only what must be there, which may lack one of several, as when nothing is searched for.
+fn paths(template: &str, operation: &Value) -> [(String, bool); 2] {
     let parameters: Vec<_> = operation["parameters"].as_array().into_iter().flatten().collect();
     let (mut least, mut most) = (Vec::new(), Vec::new());
     let mut path = template.to_owned();
@@ -58,5 +59,6 @@ fn paths(template: &str, operation: &Value) -> Vec<String> {
             }
         }
     }
-    vec![format!("{path}?{}", least.join("&")), format!("{path}?{}", most.join("&"))]
+    let may_lack = least.len() < most.len();
+    [(format!("{path}?{}", most.join("&")), false), (format!("{path}?{}", least.join("&")), may_lack)]
 }

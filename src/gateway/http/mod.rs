@@ -36,7 +36,7 @@ use super::edge::Edge;
 use super::failure::Failure;
 use super::frames::empty_object;
 use super::rate::{Bucket, Verdict};
-use super::spec::operations::Operation;
+use super::spec::operation::Operation;
 use super::spec::{self, Schemas};
 use crate::domain::{ErrorCode, TenantId, UserId};
 

@@ -8,6 +8,7 @@
 mod asyncapi;
 pub mod examples;
 mod openapi;
+pub mod operation;
 pub mod operations;
 pub mod pushes;
 pub mod schemas;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::operations::{ERRORS_OF_COMMANDS, Operation};
+use super::operation::Operation;
+use super::operations::ERRORS_OF_COMMANDS;
 use super::{Described, Schemas, info, pushes};
 use crate::domain::ErrorCode;
 use crate::gateway::commands::Command;

@@ -1,11 +1,10 @@
 //! What is asked over HTTP other than commands: a function for each handler, of the same name.
 
-use schemars::JsonSchema;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::Schemas;
 use super::examples::{BOB, CONVERSATION};
-use super::schemas::reference;
+use super::operation::Operation;
 use crate::domain::user::MAX_EXTERNAL_ID_BYTES;
 use crate::domain::{ConversationId, UserId};
 use crate::gateway::commands::inbox as inbox_command;
@@ -18,133 +17,6 @@ const ERRORS_OF_READS: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
 pub const ERRORS_OF_COMMANDS: &[u16] = &[400, 401, 403, 404, 409, 413, 429, 500, 503];
 /// Of a tenant's backend.
 const ERRORS_OF_BACKENDS: &[u16] = &[400, 401, 403, 404, 409, 413, 429, 500, 503];
-
-/// What is asked with one method at one path.
-pub struct Operation {
-    summary: &'static str,
-    security: Option<&'static str>,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    responses: Map<String, Value>,
-}
-
-impl Operation {
-    /// Of anybody.
-    fn open(summary: &'static str) -> Self {
-        Self { summary, security: None, parameters: Vec::new(), body: None, responses: Map::new() }
-    }
-
-    /// With an access token.
-    pub fn of_user(summary: &'static str) -> Self {
-        Self { security: Some("access_token"), ..Self::open(summary) }
-    }
-
-    /// With an API key.
-    fn of_backend(summary: &'static str) -> Self {
-        Self { security: Some("api_key"), ..Self::open(summary) }
-    }
-
-    /// May go wrong with these statuses.
-    pub fn errors(mut self, statuses: &[u16]) -> Self {
-        let refer = |status: &u16| (status.to_string(), json!({ "$ref": format!("#/components/responses/{status}") }));
-        self.responses.extend(statuses.iter().map(refer));
-        self
-    }
-
-    /// The part `{name}` of the path.
-    fn named(mut self, name: &str, schema: Value, example: Value) -> Self {
-        self.parameters
-            .push(json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example }));
-        self
-    }
-
-    /// The fields of `Q` as parameters, some with examples.
-    fn query<Q: JsonSchema>(mut self, schemas: &mut Schemas, examples: &Value) -> Self {
-        let mut schema = schemas.taken::<Q>();
-        let required = schema["required"].take();
-        let Value::Object(fields) = schema["properties"].take() else { return self };
-        for (name, mut field) in fields {
-            let description = field["description"].take();
-            let required =
-                required.as_array().is_some_and(|required| required.iter().any(|other| *other == json!(name)));
-            let mut parameter = json!({
-                "name": name, "in": "query", "required": required, "description": description, "schema": not_null(field),
-            });
-            if let Some(example) = examples.get(&name) {
-                parameter["example"] = example.clone();
-            }
-            self.parameters.push(parameter);
-        }
-        self
-    }
-
-    /// Takes a body. An empty one is `{}`.
-    pub fn body(mut self, schema: Value, examples: Vec<Value>) -> Self {
-        let numbered = examples.into_iter().enumerate();
-        let examples: Map<_, _> = numbered.map(|(n, value)| (n.to_string(), json!({ "value": value }))).collect();
-        self.body = Some(json!({ "content": { "application/json": { "schema": schema, "examples": examples } } }));
-        self
-    }
-
-    /// Answers with JSON.
-    pub fn json(mut self, schema: Value) -> Self {
-        let content = json!({ "application/json": { "schema": schema } });
-        self.responses.insert("200".into(), json!({ "description": "Done.", "content": content }));
-        self
-    }
-
-    /// Answers as the command does.
-    fn answers_as(self, command: &str) -> Self {
-        self.json(json!({ "$ref": reference(&format!("{command}.reply")) }))
-    }
-
-    fn text(mut self) -> Self {
-        let content = json!({ "text/plain": { "schema": { "type": "string" } } });
-        self.responses.insert("200".into(), json!({ "description": "Done.", "content": content }));
-        self
-    }
-
-    /// Always refused: only sockets can do it.
-    pub fn of_sockets(mut self) -> Self {
-        let refused = json!({
-            "description": "Always refused over HTTP: it is about a socket.",
-            "content": { "application/problem+json": { "schema": { "$ref": reference("Problem") } } },
-        });
-        self.responses.insert("400".into(), refused);
-        self
-    }
-
-    pub(super) fn into_value(self) -> Value {
-        let mut operation = json!({ "summary": self.summary, "responses": self.responses });
-        operation["security"] = match self.security {
-            Some(scheme) => json!([{ scheme: [] }]),
-            None => json!([]),
-        };
-        if !self.parameters.is_empty() {
-            operation["parameters"] = Value::Array(self.parameters);
-        }
-        if let Some(body) = self.body {
-            operation["requestBody"] = body;
-        }
-        operation
-    }
-}
-
-/// What is left out of a query is absent, never null.
-fn not_null(mut schema: Value) -> Value {
-    let is_null = |kind: &Value| *kind == json!("null") || kind["type"] == "null";
-    if let Some(kinds) = schema["type"].as_array_mut() {
-        kinds.retain(|kind| !is_null(kind));
-    }
-    if let Some(kinds) = schema["anyOf"].as_array_mut() {
-        kinds.retain(|kind| !is_null(kind));
-    }
-    if let Value::Object(fields) = &mut schema {
-        // What was only looked for.
-        fields.retain(|_, field| !field.is_null());
-    }
-    schema
-}
 
 fn of_conversation(summary: &'static str, schemas: &mut Schemas) -> Operation {
     let id = schemas.shared::<ConversationId>();
@@ -170,6 +42,8 @@ pub fn inbox(schemas: &mut Schemas) -> Operation {
 pub fn search(schemas: &mut Schemas) -> Operation {
     Operation::of_user("Messages of one's conversations by what was said, by whom, when and where.")
         .errors(ERRORS_OF_READS)
+        // A text that is too long.
+        .errors(&[413])
         .query::<http::OfSearch>(schemas, &json!({ "q": "first", "limit": 10 }))
         .answers_as("search")
 }
