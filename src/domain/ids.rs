@@ -1,17 +1,21 @@
 //! Ids: a type prefix and 128 bits as 26 lower-case Crockford base32 characters, as a ULID.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
 use ring::digest::{Context, SHA256};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Says what an [`Id`] names, by its prefix.
 pub trait Kind: 'static {
     /// Including the underscore, such as `usr_`.
     const PREFIX: &'static str;
+    /// As the alias is called.
+    const NAME: &'static str;
 }
 
 macro_rules! kinds {
@@ -19,7 +23,10 @@ macro_rules! kinds {
         $(
             #[doc(hidden)]
             pub enum $kind {}
-            impl Kind for $kind { const PREFIX: &'static str = $prefix; }
+            impl Kind for $kind {
+                const PREFIX: &'static str = $prefix;
+                const NAME: &'static str = stringify!($alias);
+            }
             $(#[$meta])*
             pub type $alias = Id<$kind>;
         )+
@@ -165,6 +172,17 @@ impl<K: Kind> Serialize for Id<K> {
         text[..4].copy_from_slice(K::PREFIX.as_bytes());
         text[4..].copy_from_slice(&self.encode());
         serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl<K: Kind> JsonSchema for Id<K> {
+    fn schema_name() -> Cow<'static, str> {
+        K::NAME.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // The alphabet, and the first digit as `from_str` takes it.
+        json_schema!({ "type": "string", "pattern": format!("^{}[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX) })
     }
 }
 

@@ -1,8 +1,10 @@
 //! Times: milliseconds since 1970, RFC 3339 UTC with milliseconds on the wire.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -61,6 +63,22 @@ impl fmt::Display for Timestamp {
         let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
         let text = self.to_datetime().format(&format).map_err(|_| fmt::Error)?;
         f.write_str(&text)
+    }
+}
+
+/// As the gateway writes it, not as Avro does.
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+            "description": "RFC 3339, UTC, with milliseconds.",
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a socket is closed: the contract of codes. 4000–4499 mean reconnect, 4500–4999 mean do not.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::failure::json;
@@ -30,7 +31,29 @@ pub enum Closing {
 /// Between which waits a client chooses by chance before it comes back, in milliseconds.
 pub type Reconnect = [u64; 2];
 
+/// `data` of `bye`.
+#[derive(Serialize, JsonSchema)]
+pub struct Bye {
+    /// That of the close that follows.
+    reason: &'static str,
+    /// Choose a wait between the two by chance.
+    reconnect_after_ms: Reconnect,
+}
+
 impl Closing {
+    /// Every one, by code.
+    pub const ALL: &'static [Self] = &[
+        Self::Silent,
+        Self::Draining,
+        Self::SlowConsumer,
+        Self::FrameTooLarge,
+        Self::RateLimited,
+        Self::TokenExpired,
+        Self::BadFrame,
+        Self::BadToken,
+        Self::Revoked,
+    ];
+
     /// The WebSocket close code.
     pub const fn code(self) -> u16 {
         match self {
@@ -77,17 +100,12 @@ impl Closing {
     /// The `bye` frame that goes before the close, where the client may come back.
     pub fn bye(self) -> Option<String> {
         #[derive(Serialize)]
-        struct Bye {
+        struct Frame {
             r#type: &'static str,
-            data: Data,
-        }
-        #[derive(Serialize)]
-        struct Data {
-            reason: &'static str,
-            reconnect_after_ms: Reconnect,
+            data: Bye,
         }
         let reconnect_after_ms = self.reconnect()?;
-        Some(json(&Bye { r#type: "bye", data: Data { reason: self.reason(), reconnect_after_ms } }))
+        Some(json(&Frame { r#type: "bye", data: Bye { reason: self.reason(), reconnect_after_ms } }))
     }
 }
 
@@ -97,10 +115,7 @@ mod tests {
 
     #[test]
     fn the_range_of_the_code_says_whether_to_come_back() {
-        use Closing::*;
-        for closing in
-            [Silent, Draining, SlowConsumer, FrameTooLarge, RateLimited, TokenExpired, BadFrame, BadToken, Revoked]
-        {
+        for closing in Closing::ALL {
             assert_eq!(closing.reconnect().is_some(), closing.code() < 4500, "{closing:?}");
             assert_eq!(closing.bye().is_some(), closing.code() < 4500, "{closing:?}");
         }

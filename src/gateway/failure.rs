@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::ports::ReadError;
@@ -89,17 +90,23 @@ impl From<ReadError> for Failure {
     }
 }
 
+/// What a client reads of a [`Failure`].
+#[derive(Serialize, JsonSchema)]
+pub struct Error<'a> {
+    /// The stable code to branch on.
+    code: ErrorCode,
+    /// For people.
+    message: &'a str,
+    /// Whether the same may be sent again as it is.
+    retryable: bool,
+    /// When it may work, where that is known.
+    retry_after_ms: Option<u64>,
+}
+
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            code: ErrorCode,
-            message: &'a str,
-            retryable: bool,
-            retry_after_ms: Option<u64>,
-        }
         let Self { code, message, retry_after_ms } = self;
-        Wire { code: *code, message, retryable: code.retryable(), retry_after_ms: *retry_after_ms }
+        Error { code: *code, message, retryable: code.retryable(), retry_after_ms: *retry_after_ms }
             .serialize(serializer)
     }
 }

@@ -32,6 +32,7 @@ pub mod search;
 pub mod seen;
 pub mod shapes;
 pub mod socket;
+pub mod spec;
 pub mod tls;
 
 pub use deliveries::Deliveries;

@@ -13,6 +13,8 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::closing::Closing;
 use super::edge::Edge;
@@ -23,6 +25,8 @@ use super::shapes::Opener;
 use crate::codec::records::Session;
 use crate::domain::{SessionId, UserId};
 use hello::Greeted;
+
+pub use hello::{ABOUT as ABOUT_HELLO, Data as Hello, Welcome};
 
 /// For the peer to take what a closing socket still has to say, and to close its side.
 const PARTING: Duration = Duration::from_secs(1);
@@ -102,13 +106,17 @@ pub fn tell_again(edge: &Arc<Edge>, user: UserId, session: SessionId, caught: Ca
     }
 }
 
+/// `data` of `caught_up`.
+#[derive(Serialize, JsonSchema)]
+pub struct CaughtUp {
+    /// For the next `hello`.
+    cursor: String,
+    /// True: only the newest were sent; page the rest with `inbox`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reset: bool,
+}
+
 async fn tell(edge: &Edge, socket: &Socket, caught: Caught) {
-    #[derive(serde::Serialize)]
-    struct CaughtUp {
-        cursor: String,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        reset: bool,
-    }
     let opener = Opener::new(&*edge.ports.keyring, socket.tenant);
     for row in caught.conversations {
         let conversation = row.conversation;

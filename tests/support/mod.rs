@@ -5,6 +5,7 @@
 pub mod person;
 pub mod roles;
 mod rows;
+pub mod spec;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -235,6 +236,19 @@ impl Stack {
         self.send(self.client.get(format!("http://{}{path}", self.address)).bearer_auth(token)).await
     }
 
+    /// Any request: status and body.
+    pub async fn request(&self, method: &str, path: &str, bearer: Option<&str>, body: Option<&Value>) -> (u16, Value) {
+        let method = method.to_ascii_uppercase().parse().expect("a method");
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request).await
+    }
+
     /// A text over HTTP.
     pub async fn get_text(&self, path: &str) -> String {
         let response = self.client.get(format!("http://{}{path}", self.address)).send().await.expect("answers");
@@ -254,10 +268,16 @@ impl Stack {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
-        let response = request.send().await.expect("answers");
+        let request = request.build().expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.client.execute(request).await.expect("answers");
         let status = response.status().as_u16();
+        let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
         let body = response.text().await.expect("a body");
-        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+        let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+        spec::check_response(method.as_str(), &path, status, &content_type, &body);
+        (status, body)
     }
 }
 

@@ -1,13 +1,15 @@
 //! A person with a socket of the client module: sends frames as a client would, keeps everything that is pushed as it was
 //! written, and awaits what must come.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidings_client::{Endpoint, Socket};
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use super::spec;
 
 /// Longer than anything takes that works, on a slow machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +26,8 @@ pub struct Person {
     pub account: Account,
     socket: Socket,
     next_id: u64,
+    /// The commands that are not answered yet.
+    asked: HashMap<u64, String>,
     /// Pushed and not yet asked for, oldest first.
     pub pushed: VecDeque<Value>,
     /// How the server closed.
@@ -36,7 +40,14 @@ impl Person {
         let endpoint = Endpoint::new(&format!("http://{address}")).expect("an address");
         let connected = tokio::time::timeout(PATIENCE, Socket::connect(&endpoint));
         let socket = connected.await.expect("in time").expect("connects");
-        Self { account: account.clone(), socket, next_id: 0, pushed: VecDeque::new(), closed: None }
+        Self {
+            account: account.clone(),
+            socket,
+            next_id: 0,
+            asked: HashMap::new(),
+            pushed: VecDeque::new(),
+            closed: None,
+        }
     }
 
     /// A socket that has said `hello` and caught up; with the `caught_up` frame.
@@ -68,6 +79,7 @@ impl Person {
     /// Starts a command; [`Person::reply`] awaits its answer.
     pub async fn start(&mut self, kind: &str, data: Value) -> u64 {
         self.next_id += 1;
+        self.asked.insert(self.next_id, kind.to_owned());
         self.send_text(&json!({ "id": self.next_id, "type": kind, "data": data }).to_string()).await;
         self.next_id
     }
@@ -171,7 +183,12 @@ impl Person {
             return None;
         }
         match tokio::time::timeout_at(deadline, self.socket.next_text()).await.ok()? {
-            Ok(text) => Some(serde_json::from_str(&text).expect("JSON")),
+            Ok(text) => {
+                let frame: Value = serde_json::from_str(&text).expect("JSON");
+                let asked = frame["id"].as_u64().and_then(|id| self.asked.remove(&id));
+                spec::check_frame(&frame, asked.as_deref());
+                Some(frame)
+            }
             Err(closed) => {
                 self.closed = Some(closed.code.unwrap_or(1006));
                 None

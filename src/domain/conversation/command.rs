@@ -1,6 +1,7 @@
 //! What can be asked of a conversation. The structs are also the bodies of `ConversationCommand` records.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -175,7 +176,7 @@ pub struct EditMessage {
 }
 
 /// Body of commands that name only a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfMessage {
     /// Which.
     pub seq: i64,

@@ -1,6 +1,7 @@
 //! What happens in a conversation. The structs are also the bodies of `ConversationEvent` records.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -129,7 +130,7 @@ pub struct ConversationCreated {
 }
 
 /// A member and its role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRole {
     /// Who.
     pub user: UserId,
@@ -223,7 +224,7 @@ pub struct PollRules {
 }
 
 /// Body of `poll.vote` and `poll.voted`: the actor's choice, instead of what it chose before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Vote {
     /// In which poll.
     pub seq: i64,
@@ -243,7 +244,7 @@ pub struct Located {
 }
 
 /// A message of a thread. As the body of `thread.read` and `member.thread`, the newest that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InThread {
     /// `seq` of the message whose thread it is.
     pub thread: i64,
@@ -344,7 +345,7 @@ pub struct RemovedMessage {
 }
 
 /// Body of `reaction.added` and `reaction.removed`; it is the actor's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reaction {
     /// To which message.
     pub seq: i64,

@@ -1,9 +1,10 @@
 //! `block`: first of the user, for all that is to come, then of the direct conversation of the two, at once and exactly.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fields::check_users;
-use super::{Context, Reply, nothing};
+use super::{About, Context, Nothing, Reply};
 use crate::codec::records::UserCommand;
 use crate::domain::conversation::{self, Command};
 use crate::domain::{ConversationId, ErrorCode, UserId};
@@ -12,18 +13,22 @@ use crate::gateway::failure::Failure;
 use crate::gateway::ports::Journal;
 use crate::gateway::seen::Scope;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Whom.
     pub user: UserId,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub type Answer = Nothing;
+
+pub const ABOUT: About = About::new("Ends writing between oneself and a user.", &[r#"{"user": "<bob>"}"#]);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     set(edge, context, data.user, true).await
 }
 
 /// Makes it so, for `block` and `unblock`.
-pub async fn set(edge: &Edge, context: &Context, other: UserId, blocked: bool) -> Reply {
+pub async fn set(edge: &Edge, context: &Context, other: UserId, blocked: bool) -> Reply<Answer> {
     if other == context.user {
         return Err(Failure::bad_request("nobody blocks themselves"));
     }
@@ -37,6 +42,6 @@ pub async fn set(edge: &Edge, context: &Context, other: UserId, blocked: bool) -
     match edge.ask_conversation(context.command(direct, command)).await {
         Err(failure) if failure.code != ErrorCode::NotFound => Err(failure),
         // Or there is none.
-        Ok(_) | Err(_) => Ok(nothing()),
+        Ok(_) | Err(_) => Ok(Nothing {}),
     }
 }

@@ -1,12 +1,13 @@
 //! `channels`: those of the tenant that can be joined, or asked for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::limit;
-use super::{Context, Reply};
+use super::{About, Context, Reply};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::shapes::{Channel, Opener};
 use crate::search::Words;
 
@@ -16,24 +17,33 @@ const MAX_LIMIT: u32 = 200;
 const LOOKED_THROUGH: usize = 1_000;
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Words that the name or the topic has, all of them.
     pub text: Option<String>,
     /// Of the page before.
     pub cursor: Option<String>,
-    /// At most 200.
+    /// At most 200; 50 where it is left out.
+    #[schemars(range(min = 1))]
     pub limit: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page.
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// In order of their ids. Where names are looked through a page may be short, and others follow all the same.
     channels: Vec<Channel>,
+    /// For the next page.
     cursor: Option<String>,
+    /// Whether more follow.
     has_more: bool,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+/// What the documents say of it.
+pub const ABOUT: About =
+    About::new("Lists the channels that can be joined, or asked for.", &["{}", r#"{"text": "news", "limit": 10}"#]);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let ours = |cursor: &String| cursor.parse::<ConversationId>();
     let bad = |_| Failure::bad_request("the cursor is not one of this server");
@@ -58,5 +68,5 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         }
     }
     let cursor = after.filter(|_| has_more).map(|after| after.to_string());
-    Ok(json(&Page { channels, cursor, has_more }))
+    Ok(Answer { channels, cursor, has_more })
 }

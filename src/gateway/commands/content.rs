@@ -1,5 +1,6 @@
 //! What a message can hold beside its text, as clients ask for it: checked here, and sealed before it enters any topic.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fields::Moment;
@@ -14,21 +15,34 @@ const MAX_WAYS: usize = 20;
 const MAX_LINE_BYTES: usize = 256;
 
 /// A place, which may move until a time.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Location {
+    /// Degrees north.
+    #[schemars(range(min = -90, max = 90))]
     lat: f64,
+    /// Degrees east.
+    #[schemars(range(min = -180, max = 180))]
     lon: f64,
+    /// Radius in metres.
+    #[schemars(range(min = 0))]
     accuracy_m: Option<f64>,
+    /// Until when it moves; none: it does not.
     live_until: Option<Moment>,
 }
 
 /// What is to be voted on, and how votes are counted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Poll {
+    /// What is asked.
+    #[schemars(length(min = 1))]
     question: String,
+    /// What can be answered.
+    #[schemars(length(min = 2, max = 20))]
     options: Vec<String>,
+    /// Whether one may choose several.
     #[serde(default)]
     multiple: bool,
+    /// When it ends; none: when it is ended.
     closes_at: Option<Moment>,
 }
 

@@ -2,34 +2,51 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{ClientId, check_blocks, check_count, check_users};
-use super::{Context, Reply};
+use super::{About, Context, Reply};
 use crate::crypto::Field;
 use crate::domain::conversation::{Command, CreateConversation};
 use crate::domain::policy::ConversationKind;
 use crate::domain::{ConversationId, UserId};
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::ports::Place;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
+    /// It never changes.
     kind: ConversationKind,
+    /// Beside oneself; of a direct conversation exactly one other.
     members: Vec<UserId>,
+    /// Not of a direct conversation.
+    #[schemars(length(min = 1))]
     name: Option<String>,
+    /// Names the group or channel, so that making it again gives the same.
     client_id: ClientId,
 }
 
-#[derive(Serialize)]
-struct Created {
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// Its id.
     conversation: ConversationId,
+    /// Of the event that made it.
     position: i64,
+    /// Whether it was there already.
     duplicate: bool,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub const ABOUT: About = About::new(
+    "Makes a conversation. Making one again gives the same.",
+    &[
+        r#"{"kind": "group", "members": ["<bob>"], "name": "Team", "client_id": "<client_id>"}"#,
+        r#"{"kind": "direct", "members": ["<bob>"], "client_id": "<client_id>"}"#,
+    ],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     check_count(edge, "members", &data.members, 0)?;
     check_name(data.name.as_deref(), edge.options.name_bytes)?;
     let conversation = conversation_id(context.user, &data)?;
@@ -51,7 +68,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         }
     }
     let done = edge.ask_conversation(command).await?;
-    Ok(json(&Created { conversation, position: done.position, duplicate: done.duplicate }))
+    Ok(Answer { conversation, position: done.position, duplicate: done.duplicate })
 }
 
 fn check_name(name: Option<&str>, max_bytes: usize) -> Result<(), Failure> {

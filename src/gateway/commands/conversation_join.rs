@@ -1,12 +1,17 @@
 //! `conversation.join`.
 
 use super::fields::OfConversation;
-use super::{Context, Reply, changed};
+use super::{About, Changed, Context, Reply};
 use crate::domain::conversation::Command;
 use crate::gateway::edge::Edge;
 
 pub type Data = OfConversation;
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
-    edge.ask_conversation(context.command(data.conversation, Command::Join)).await.map(changed)
+pub type Answer = Changed;
+
+pub const ABOUT: About =
+    About::new("Becomes a member of what may be joined.", &[r#"{"conversation": "<conversation>"}"#]);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
+    edge.ask_conversation(context.command(data.conversation, Command::Join)).await.map(Changed::from)
 }

@@ -1,10 +1,11 @@
 //! `conversation.update`: null takes name, topic or picture away, and what is left out stays.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fields::Change;
-use super::{Context, Reply, changed};
+use super::{About, Changed, Context, Reply};
 use crate::crypto::Field;
 use crate::domain::ConversationId;
 use crate::domain::conversation::{Command, UpdateConversation};
@@ -18,22 +19,44 @@ const TOPIC_BYTES: usize = 1_000;
 /// The most bytes of a picture: an address, or the id of an attachment.
 const PICTURE_BYTES: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
+    /// Where.
     conversation: ConversationId,
+    /// Its name.
+    #[schemars(length(min = 1))]
     #[serde(default)]
     name: Change<String>,
+    /// What it is about.
+    #[schemars(length(min = 1))]
     #[serde(default)]
     topic: Change<String>,
+    /// An address, or the id of an attachment.
+    #[schemars(length(min = 1))]
     #[serde(default)]
     picture: Change<String>,
+    /// What new members see of what was said before they came.
     history: Option<History>,
+    /// How one becomes a member without being added.
     join: Option<JoinRule>,
+    /// Whether only owners and admins write.
     frozen: Option<bool>,
+    /// How long members wait between two messages; 0: not at all.
+    #[schemars(range(min = 0))]
     slow_mode_ms: Option<i64>,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub type Answer = Changed;
+
+pub const ABOUT: About = About::new(
+    "Changes what a conversation shows and its rules: null takes name, topic or picture away, and what is left out stays.",
+    &[
+        r#"{"conversation": "<conversation>", "name": "Team", "topic": "What we do", "picture": "https://example.com/team.png", "history": "since_join"}"#,
+        r#"{"conversation": "<conversation>", "name": null, "join": "open", "frozen": true, "slow_mode_ms": 1000}"#,
+    ],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let Data { history, join, frozen, slow_mode_ms, .. } = data;
     let body = UpdateConversation { history, join, frozen, slow_mode_ms, ..UpdateConversation::default() };
     let mut command = context.command(data.conversation, Command::Update(body));
@@ -62,5 +85,5 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     if let Some(body) = &mut command.conversation_update {
         (body.name, body.topic, body.picture, body.cleared) = (name, topic, picture, cleared);
     }
-    edge.ask_conversation(command).await.map(changed)
+    edge.ask_conversation(command).await.map(Changed::from)
 }

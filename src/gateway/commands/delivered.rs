@@ -1,14 +1,19 @@
 //! `delivered`: moves one's own delivered pointer forward.
 
 use super::fields::OfMessage;
-use super::{Context, Reply, nothing};
+use super::{About, Context, Nothing, Reply};
 use crate::domain::conversation::{Command, MarkRead};
 use crate::gateway::edge::Edge;
 
 pub type Data = OfMessage;
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub type Answer = Nothing;
+
+pub const ABOUT: About =
+    About::new("Moves one's own delivered pointer forward.", &[r#"{"conversation": "<conversation>", "seq": 1}"#]);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let command = Command::Delivered(MarkRead { seq: data.seq });
     edge.ask_conversation(context.command(data.conversation, command)).await?;
-    Ok(nothing())
+    Ok(Nothing {})
 }

@@ -1,8 +1,10 @@
 //! Fields that several commands share.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -37,28 +39,45 @@ impl<'de> Deserialize<'de> for ClientId {
     }
 }
 
+impl JsonSchema for ClientId {
+    fn schema_name() -> Cow<'static, str> {
+        "ClientId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "uuid",
+            "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+            "description": "A UUIDv7 of the client's making. Its time must be within the last 24 hours.",
+        })
+    }
+}
+
 /// Data of commands that name only a conversation.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OfConversation {
     /// Which.
     pub conversation: ConversationId,
 }
 
 /// Data of commands that name a conversation and users.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OfMembers {
     /// Which.
     pub conversation: ConversationId,
     /// Whom.
+    #[schemars(length(min = 1))]
     pub users: Vec<UserId>,
 }
 
 /// Data of commands that name only a message.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OfMessage {
     /// Where.
     pub conversation: ConversationId,
     /// Which.
+    #[schemars(range(min = 1))]
     pub seq: i64,
 }
 
@@ -69,11 +88,14 @@ impl From<&OfMessage> for conversation::OfMessage {
 }
 
 /// Data of commands that restrict users, until a time or until it is lifted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OfRestricted {
     /// Where.
     pub conversation: ConversationId,
+    /// Whom.
+    #[schemars(length(min = 1))]
     users: Vec<UserId>,
+    /// When it ends; none: when it is lifted.
     until: Option<Moment>,
 }
 
@@ -104,6 +126,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     }
 }
 
+impl<T: JsonSchema> JsonSchema for Change<T> {
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Option::<T>::json_schema(generator)
+    }
+}
+
 /// A time as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub Timestamp);
@@ -115,6 +151,16 @@ impl<'de> Deserialize<'de> for Moment {
         let millis = parsed.and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok());
         let millis = millis.ok_or_else(|| de::Error::custom("expected a time as 2026-11-21T16:20:00.000Z"))?;
         Ok(Self(Timestamp(millis)))
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time", "description": "A time as RFC 3339." })
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::limit;
-use super::{Context, Reply, may_view};
+use super::{About, Context, Reply, may_view};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{MessageRow, ThreadRange};
 use crate::gateway::shapes::{Message, Opener};
@@ -17,7 +18,7 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Where.
     pub conversation: ConversationId,
@@ -28,12 +29,16 @@ pub struct Data {
     /// Oldest first, from the one after this.
     pub after_seq: Option<i64>,
     /// At most 200.
+    #[schemars(range(min = 1))]
     pub limit: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page.
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// Removed ones too.
     messages: Vec<Message>,
+    /// Whether more follow.
     has_more: bool,
 }
 
@@ -46,8 +51,18 @@ struct Range {
     has_more: bool,
 }
 
+pub const ABOUT: About = About::new(
+    "Reads a page of messages: newest first with `before_seq` or neither, oldest first with `after_seq`.",
+    &[
+        r#"{"conversation": "<conversation>"}"#,
+        r#"{"conversation": "<conversation>", "before_seq": 3, "limit": 10}"#,
+        r#"{"conversation": "<conversation>", "after_seq": 0}"#,
+        r#"{"conversation": "<conversation>", "thread": 1}"#,
+    ],
+);
+
 /// Reads the page.
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let limit = i64::from(limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?);
     if data.before_seq.is_some() && data.after_seq.is_some() {
         return Err(Failure::bad_request("give before_seq or after_seq, not both"));
@@ -77,11 +92,17 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
             None => Message::removed(conversation, seq),
         });
     }
-    Ok(json(&Page { messages, has_more }))
+    Ok(Answer { messages, has_more })
 }
 
 /// A page of a thread: its number, and up to which message nothing is to be seen.
-async fn of_thread(edge: &Edge, context: &Context, data: &Data, (thread, hidden): (i64, i64), limit: i64) -> Reply {
+async fn of_thread(
+    edge: &Edge,
+    context: &Context,
+    data: &Data,
+    (thread, hidden): (i64, i64),
+    limit: i64,
+) -> Reply<Answer> {
     let newest_first = data.after_seq.is_none();
     let after = data.after_seq.unwrap_or(hidden).max(hidden);
     let range = ThreadRange { thread, after, before: data.before_seq.unwrap_or(i64::MAX), newest_first };
@@ -92,7 +113,7 @@ async fn of_thread(edge: &Edge, context: &Context, data: &Data, (thread, hidden)
     let fitting = rows.into_iter().take(limit as usize).take_while(|row| page.fits(row.bytes()));
     let messages = fitting.map(|row| opener.message(data.conversation, row)).collect::<Result<Vec<_>, _>>()?;
     let has_more = found > messages.len();
-    Ok(json(&Page { messages, has_more }))
+    Ok(Answer { messages, has_more })
 }
 
 impl Range {

@@ -1,14 +1,24 @@
 //! `member.mute`: lets users only read, until a time or until it is lifted.
 
 use super::fields::OfRestricted;
-use super::{Context, Reply, changed};
+use super::{About, Changed, Context, Reply};
 use crate::domain::conversation::Command;
 use crate::gateway::edge::Edge;
 
 pub type Data = OfRestricted;
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub type Answer = Changed;
+
+pub const ABOUT: About = About::new(
+    "Lets users only read, until a time or until it is lifted.",
+    &[
+        r#"{"conversation": "<conversation>", "users": ["<bob>"]}"#,
+        r#"{"conversation": "<conversation>", "users": ["<bob>"], "until": "2030-01-01T00:00:00.000Z"}"#,
+    ],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let conversation = data.conversation;
     let command = Command::Mute(data.checked(edge, context).await?);
-    edge.ask_conversation(context.command(conversation, command)).await.map(changed)
+    edge.ask_conversation(context.command(conversation, command)).await.map(Changed::from)
 }

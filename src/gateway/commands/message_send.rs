@@ -1,41 +1,61 @@
 //! `message.send`: what it says is sealed here, before it enters any topic.
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Asked, Checked, Location, Poll};
 use super::fields::{ClientId, check_mentions, check_text};
-use super::{Context, Reply, visible_message};
+use super::{About, Context, Reply, visible_message};
 use crate::codec::records::ConversationCommand;
 use crate::crypto::Field;
 use crate::domain::conversation::{Command, Forward, SendMessage};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::ports::Place;
 use crate::gateway::shapes::{Contact, Opener, rfc3339};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
+    /// Where.
     conversation: ConversationId,
+    /// Names the message, so that sending it again sends it once.
     client_id: ClientId,
+    /// What is said.
+    #[schemars(length(min = 1))]
     text: Option<String>,
+    #[schemars(skip)]
     attachments: Option<Vec<IgnoredAny>>,
+    /// The `seq` of the message that this one answers.
+    #[schemars(range(min = 1))]
     reply_to: Option<i64>,
+    /// The `seq` of the message under which this one stands.
+    #[schemars(range(min = 1))]
     thread: Option<i64>,
+    /// User ids, `all` or `here`; at most 100.
     mentions: Option<Vec<String>>,
+    /// After how long it is removed: a second to 366 days.
+    #[schemars(range(min = 1_000))]
     expires_in_ms: Option<i64>,
+    /// Another message to repeat, instead of text and all that follows.
     forward: Option<Forwarded>,
     // Of few messages, and so apart.
+    /// A place. At most one of it, `contact` and `poll`.
     location: Option<Box<Location>>,
+    /// A card.
     contact: Option<Box<Contact>>,
+    /// What is to be voted on.
     poll: Option<Box<Poll>>,
 }
 
 /// Names the message that is repeated.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 struct Forwarded {
+    /// Where it stands.
     conversation: ConversationId,
+    /// Which it is there.
+    #[schemars(range(min = 1))]
     seq: i64,
 }
 
@@ -46,16 +66,32 @@ struct Said {
     content: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Sent {
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// Its number in the conversation.
     seq: i64,
+    /// Of its event.
     position: i64,
+    /// When it was sent.
     #[serde(serialize_with = "rfc3339")]
     at: Timestamp,
+    /// Whether it had been sent before.
     duplicate: bool,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub const ABOUT: About = About::new(
+    "Sends a message. Sent again with the same `client_id` it gives the first answer.",
+    &[
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "text": "Hello"}"#,
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "text": "Hello all", "reply_to": 1, "thread": 1, "mentions": ["all", "<bob>"], "expires_in_ms": 60000}"#,
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "text": "Here", "location": {"lat": 47.3769, "lon": 8.5417, "accuracy_m": 12.5, "live_until": "<soon>"}}"#,
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "contact": {"name": "Cyd", "phones": ["+41 44 000 00 00"], "user": "<carol>"}}"#,
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "poll": {"question": "When?", "options": ["Friday", "Saturday"], "multiple": true, "closes_at": "<soon>"}}"#,
+        r#"{"conversation": "<conversation>", "client_id": "<client_id>", "forward": {"conversation": "<conversation>", "seq": 1}}"#,
+    ],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     check(&data)?;
     let mut body = SendMessage {
         reply_to: data.reply_to,
@@ -90,7 +126,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let mut command = context.command(data.conversation, Command::Send(body));
     seal(edge, context, &mut command, &said)?;
     let done = edge.ask_conversation(command).await?;
-    Ok(json(&Sent { seq: done.seq, position: done.position, at: done.at, duplicate: done.duplicate }))
+    Ok(Answer { seq: done.seq, position: done.position, at: done.at, duplicate: done.duplicate })
 }
 
 fn check(data: &Data) -> Result<(), Failure> {

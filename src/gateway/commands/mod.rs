@@ -1,4 +1,5 @@
-//! Commands: one file each, with its `Data` and its `run`. One dispatcher for frames and for `POST /v1/commands/{type}`.
+//! Commands: one file each, with its `Data`, its `Answer`, its `run`, and with what the documents say `ABOUT` it ([`super::spec`]).
+//! One dispatcher for frames and for `POST /v1/commands/{type}`.
 //!
 //! What a command does before its first await happens in the order in which its socket sent it: [`crate::gateway::socket`] polls
 //! it once before it takes the next frame. So a send seals and appends before it awaits anything.
@@ -16,7 +17,7 @@ mod conversation_update;
 mod delivered;
 mod draft_set;
 pub mod events;
-mod fields;
+pub(super) mod fields;
 pub mod history;
 pub mod inbox;
 mod invite_accept;
@@ -58,6 +59,7 @@ mod unblock;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -70,14 +72,15 @@ use super::failure::{Failure, json};
 use super::hub::Socket;
 use super::ports::{Journal, Membership, MessageRow};
 use super::seen::Scope;
+use super::spec::{About, Described, Schemas};
 use crate::codec::records::ConversationCommand;
 use crate::domain::conversation::Command as Asked;
 use crate::domain::decision::Done;
 use crate::domain::policy::{self, Action};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
-/// The JSON of an `ok`'s `data`, or why not.
-pub type Reply = Result<String, Failure>;
+/// The `data` of an `ok`, or why not.
+pub type Reply<A> = Result<A, Failure>;
 
 /// Who asks.
 #[derive(Clone)]
@@ -122,10 +125,18 @@ macro_rules! commands {
                 }
             }
 
-            async fn dispatch(self, edge: &Edge, context: &Context) -> Reply {
+            async fn dispatch(self, edge: &Edge, context: &Context) -> Reply<String> {
                 match self {
-                    $(Self::$variant(data) => $module::run(edge, context, data).await,)+
+                    $(Self::$variant(data) => {
+                        let reply: Reply<$module::Answer> = $module::run(edge, context, data).await;
+                        reply.map(|answer| json(&answer))
+                    })+
                 }
+            }
+
+            /// All commands, for the documents.
+            pub fn described(schemas: &mut Schemas) -> Vec<Described> {
+                vec![$(Described::new::<$module::Data, $module::Answer>($name, &$module::ABOUT, schemas)),+]
             }
         }
     };
@@ -205,7 +216,7 @@ impl Command {
     }
 
     /// Does it.
-    pub async fn run(self, edge: Arc<Edge>, context: Context) -> Reply {
+    pub async fn run(self, edge: Arc<Edge>, context: Context) -> Reply<String> {
         let name = self.name();
         let reply = self.dispatch(&edge, &context).await;
         let code = reply.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
@@ -263,13 +274,16 @@ pub(super) async fn may_view(
 /// The message that `context` names, if it is there and may be seen.
 ///
 /// # Errors
-/// As [`may_view`], and `not_found`.
+/// As [`may_view`], `not_found`, and `bad_request` of what is no `seq`.
 pub(super) async fn visible_message(
     edge: &Edge,
     context: &Context,
     conversation: ConversationId,
     seq: i64,
 ) -> Result<MessageRow, Failure> {
+    if seq < 1 {
+        return Err(Failure::bad_request("seq must be that of a message: 1 or more"));
+    }
     let membership = may_view(edge, context, conversation).await?;
     let row = if seq > membership.visible_after_seq {
         edge.ports.reads.messages(context.user, conversation, seq, seq).await?.pop()
@@ -280,20 +294,24 @@ pub(super) async fn visible_message(
     row.filter(|row| !over(row)).ok_or_else(|| Failure::not_found("there is no such message, or it was removed"))
 }
 
-/// `position` and `duplicate`: what most changes answer.
-fn changed(done: Done) -> String {
-    #[derive(Serialize)]
-    struct Changed {
-        position: i64,
-        duplicate: bool,
-    }
-    json(&Changed { position: done.position, duplicate: done.duplicate })
+/// What most changes answer.
+#[derive(Serialize, JsonSchema)]
+pub struct Changed {
+    /// Of the event, or of the newest where there was nothing to change.
+    position: i64,
+    /// Whether it was so already.
+    duplicate: bool,
 }
 
-/// `{}`.
-fn nothing() -> String {
-    "{}".to_owned()
+impl From<Done> for Changed {
+    fn from(done: Done) -> Self {
+        Self { position: done.position, duplicate: done.duplicate }
+    }
 }
+
+/// `{}`: that it was done.
+#[derive(Serialize, JsonSchema)]
+pub struct Nothing {}
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
 //! `permissions`: whether somebody may do something, and if not, why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Reply, may_view};
+use super::{About, Context, Reply, may_view};
 use crate::domain::policy::{self, Action, Role, Standing};
 use crate::domain::{ConversationId, ErrorCode, UserId};
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 
 /// What is asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Where.
     pub conversation: ConversationId,
@@ -23,15 +24,27 @@ pub struct Data {
     pub role: Option<Role>,
 }
 
-#[derive(Serialize)]
-struct Answer {
+/// Whether and why.
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// Whether the command would be accepted as things are.
     allowed: bool,
+    /// The code of the refusal.
     code: Option<ErrorCode>,
+    /// For people.
     reason: Option<String>,
 }
 
+pub const ABOUT: About = About::new(
+    "Says whether somebody may do something, and if not, why.",
+    &[
+        r#"{"conversation": "<conversation>", "action": "send"}"#,
+        r#"{"conversation": "<conversation>", "user": "<bob>", "action": "set_role", "target": "<bob>", "role": "owner"}"#,
+    ],
+);
+
 /// Asks the views; the command itself is decided by what is then.
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let asker = may_view(edge, context, data.conversation).await?.standing;
     let user = data.user.unwrap_or(context.user);
     let manages = asker.role.is_some_and(|role| role <= Role::Admin);
@@ -55,5 +68,5 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         Ok(()) => Answer { allowed: true, code: None, reason: None },
         Err(refused) => Answer { allowed: false, code: Some(refused.code), reason: Some(refused.message) },
     };
-    Ok(json(&answer))
+    Ok(answer)
 }

@@ -1,16 +1,18 @@
 //! `presence.watch`: hears of users of the tenant from now on. Over HTTP, where nothing can be pushed, it only tells what they are now.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Reply};
+use super::{About, Context, Reply};
 use crate::domain::UserId;
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::ports::PresenceRow;
 use crate::gateway::shapes::Presence;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
+    /// At most 200 watched by a socket.
     users: Vec<UserId>,
 }
 
@@ -28,21 +30,29 @@ impl Data {
     }
 }
 
-/// `presence`: one each.
-pub fn reply(rows: Vec<PresenceRow>) -> String {
-    #[derive(Serialize)]
-    struct Current {
-        presence: Vec<Presence>,
-    }
-    json(&Current { presence: rows.into_iter().map(Presence::from).collect() })
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// One each.
+    presence: Vec<Presence>,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+impl From<Vec<PresenceRow>> for Answer {
+    fn from(rows: Vec<PresenceRow>) -> Self {
+        Self { presence: rows.into_iter().map(Presence::from).collect() }
+    }
+}
+
+pub const ABOUT: About = About::new(
+    "Tells what users are now and, over a socket, hears of their changes from now on.",
+    &[r#"{"users": ["<bob>"]}"#],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let users = data.known(edge, context)?;
     let presence = &edge.ports.presence;
     let rows = match &context.socket {
         Some(socket) => presence.watch(socket, &users).await?,
         None => presence.current(context.tenant, &users).await?,
     };
-    Ok(reply(rows))
+    Ok(rows.into())
 }

@@ -1,13 +1,14 @@
 //! `search`: the messages of one's conversations by what was said, by whom, when and where.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Moment, limit};
-use super::{Context, Reply, may_view};
+use super::{About, Context, Reply, may_view};
 use crate::domain::policy::{self, Action, ConversationKind};
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::{Failure, json};
+use crate::gateway::failure::Failure;
 use crate::gateway::ports::Searchable;
 use crate::gateway::search::{Asked, Point, search};
 use crate::gateway::seen::Scope;
@@ -28,7 +29,7 @@ crate::string_enum! {
 }
 
 /// What is looked for. All of it must hold.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Words, in any order, in any case, with or without accents.
     pub text: Option<String>,
@@ -44,23 +45,37 @@ pub struct Data {
     pub kind: Option<ConversationKind>,
     /// Only messages that have this.
     pub has: Option<Has>,
-    /// At most 50.
+    /// At most 50; 20 where it is left out.
+    #[schemars(range(min = 1))]
     pub limit: Option<i64>,
     /// Of the page before.
     pub cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page.
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// Those found, newest first.
     messages: Vec<Message>,
+    /// For the next page.
     cursor: Option<String>,
+    /// Whether more follow.
     has_more: bool,
     /// False while the index is being built: there may be more.
     complete: bool,
 }
 
+/// What the documents say of it.
+pub const ABOUT: About = About::new(
+    "Finds messages of one's conversations by what was said, by whom, when and where.",
+    &[
+        r#"{"text": "first"}"#,
+        r#"{"text": "first", "conversation": "<conversation>", "sender": "<bob>", "kind": "group", "limit": 10}"#,
+    ],
+);
+
 /// Looks for it.
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let from = data.cursor.as_deref().map(str::parse::<Point>).transpose()?;
     let asked = asked(&data)?;
@@ -77,7 +92,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let complete = edge.ports.search.is_indexed(&partitions).await?;
     let found = search(edge, context, &asked, &places, from, limit as usize).await?;
     let cursor = found.next.map(|next| next.to_string());
-    Ok(json(&Page { messages: found.messages, has_more: cursor.is_some(), cursor, complete }))
+    Ok(Answer { messages: found.messages, has_more: cursor.is_some(), cursor, complete })
 }
 
 fn asked(data: &Data) -> Result<Asked, Failure> {

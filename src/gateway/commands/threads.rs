@@ -1,12 +1,12 @@
 //! `threads`: those of a conversation, with the newest message first.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::limit;
-use super::{Context, Reply, may_view};
+use super::{About, Context, Reply, may_view};
 use crate::domain::ConversationId;
 use crate::gateway::edge::Edge;
-use crate::gateway::failure::json;
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::MessageRow;
 use crate::gateway::shapes::{Message, Opener};
@@ -15,7 +15,7 @@ const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
     /// Where.
     pub conversation: ConversationId,
@@ -24,32 +24,47 @@ pub struct Data {
     /// Only those that one takes part in: whose message one sent, or in which one wrote or read.
     #[serde(default)]
     pub following: bool,
-    /// At most 100.
+    /// At most 100; 20 where it is left out.
+    #[schemars(range(min = 1))]
     pub limit: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page.
+#[derive(Serialize, JsonSchema)]
+pub struct Answer {
+    /// The one with the newest message first.
     threads: Vec<Thread>,
+    /// Whether more follow.
     has_more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Thread {
+    /// The `seq` of the message that it is of.
     thread: i64,
     /// The message that it is of.
     root: Message,
     /// Messages that are there.
     replies: i64,
+    /// The newest message of it.
     last_seq: i64,
+    /// Its number in the thread.
     last_thread_seq: i64,
+    /// Whether one takes part in it.
     following: bool,
+    /// Up to where one has read.
     read_thread_seq: i64,
     /// `last_thread_seq - read_thread_seq`; 0 in threads that one does not follow.
     unread: i64,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+/// What the documents say of it.
+pub const ABOUT: About = About::new(
+    "Lists the threads of a conversation, the one with the newest message first.",
+    &[r#"{"conversation": "<conversation>"}"#, r#"{"conversation": "<conversation>", "following": true, "limit": 10}"#],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let conversation = data.conversation;
     let membership = may_view(edge, context, conversation).await?;
@@ -81,5 +96,5 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         });
     }
     let has_more = found > threads.len();
-    Ok(json(&Page { threads, has_more }))
+    Ok(Answer { threads, has_more })
 }

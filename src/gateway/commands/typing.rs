@@ -1,19 +1,29 @@
 //! `typing`: shown and forgotten, so it is answered as soon as it is on its way.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Reply, nothing};
+use super::{About, Context, Nothing, Reply};
 use crate::codec::records::Signal;
 use crate::domain::{ConversationId, SessionId, Timestamp};
 use crate::gateway::edge::Edge;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Data {
+    /// Where.
     conversation: ConversationId,
+    /// False: stopped.
     active: bool,
 }
 
-pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+pub type Answer = Nothing;
+
+pub const ABOUT: About = About::new(
+    "Shows the others that one types, or has stopped.",
+    &[r#"{"conversation": "<conversation>", "active": true}"#],
+);
+
+pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     edge.signal(&Signal {
         r#type: "typing".to_owned(),
         tenant: context.tenant,
@@ -23,5 +33,5 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
         active: data.active,
         at: Timestamp::now(),
     })?;
-    Ok(nothing())
+    Ok(Nothing {})
 }

@@ -27,13 +27,17 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use problem::Problem;
+pub use problem::{Details, Problem, status};
+pub use resources::{Members, OfEvents, OfMembers, OfMessages, OfPermissions, OfSearch, OfThreads, User};
+pub use users::{Registered, Token, Told, Wanted};
 
 use super::commands::{Command, Context};
 use super::edge::Edge;
 use super::failure::Failure;
 use super::frames::empty_object;
 use super::rate::{Bucket, Verdict};
+use super::spec::operation::Operation;
+use super::spec::{self, Schemas};
 use crate::domain::{ErrorCode, TenantId, UserId};
 
 /// More buckets than this are looked through for idle ones, and again only when they have doubled: all may be busy.
@@ -62,33 +66,50 @@ impl Deref for Http {
 
 type Answer = Result<Response, Problem>;
 
-/// All routes of the gateway. `metrics` is what `/metrics` shows; none: there is no such route.
+macro_rules! routes {
+    ($($method:ident $path:literal => $module:ident::$handler:ident,)+) => {
+        fn routes() -> Router<Http> {
+            Router::new()$(.route($path, $method($module::$handler)))+
+        }
+
+        /// Method, path and description of every route; each handler is described by the function of its name.
+        pub fn described(schemas: &mut Schemas) -> Vec<(&'static str, &'static str, Operation)> {
+            vec![$((stringify!($method), $path, spec::operations::$handler(schemas))),+]
+        }
+    };
+}
+
+routes! {
+    get "/v1/ws" => ws::upgrade,
+    get "/v1/inbox" => resources::inbox,
+    get "/v1/search" => resources::search,
+    get "/v1/conversations/{id}" => resources::conversation,
+    get "/v1/conversations/{id}/messages" => resources::messages,
+    get "/v1/conversations/{id}/messages/{seq}" => resources::message,
+    get "/v1/conversations/{id}/threads" => resources::threads,
+    get "/v1/conversations/{id}/permissions" => resources::permissions,
+    get "/v1/conversations/{id}/pins" => resources::pins,
+    get "/v1/conversations/{id}/events" => resources::events,
+    get "/v1/conversations/{id}/members" => resources::members,
+    // A user's id and a tenant's own name for one are told apart by the method.
+    get "/v1/users/{id}" => resources::user,
+    put "/v1/users/{id}" => users::put,
+    post "/v1/users/{id}/tokens" => users::tokens,
+    get "/.well-known/jwks.json" => operations::jwks,
+    get "/livez" => operations::livez,
+    get "/readyz" => operations::readyz,
+    get "/metrics" => operations::metrics,
+    get "/openapi.json" => operations::openapi,
+    get "/asyncapi.json" => operations::asyncapi,
+}
+
+/// All routes of the gateway. `metrics` is what `/metrics` shows; none: it shows nothing.
 pub fn router(edge: Arc<Edge>, metrics: Option<PrometheusHandle>) -> Router {
     let max_body_bytes = edge.options.max_body_bytes;
     let shared = Shared { edge, metrics, buckets: DashMap::new(), buckets_kept: AtomicUsize::new(BUCKETS_KEPT) };
-    let mut router = Router::new()
-        .route("/v1/ws", get(ws::upgrade))
-        .route("/v1/commands/{kind}", post(commands::run))
-        .route("/v1/inbox", get(resources::inbox))
-        .route("/v1/search", get(resources::search))
-        .route("/v1/conversations/{id}", get(resources::conversation))
-        .route("/v1/conversations/{id}/messages", get(resources::messages))
-        .route("/v1/conversations/{id}/permissions", get(resources::permissions))
-        .route("/v1/conversations/{id}/messages/{seq}", get(resources::message))
-        .route("/v1/conversations/{id}/threads", get(resources::threads))
-        .route("/v1/conversations/{id}/pins", get(resources::pins))
-        .route("/v1/conversations/{id}/events", get(resources::events))
-        .route("/v1/conversations/{id}/members", get(resources::members))
-        // A user's id and a tenant's own name for one are told apart by the method.
-        .route("/v1/users/{id}", get(resources::user).merge(put(users::put)))
-        .route("/v1/users/{id}/tokens", post(users::tokens))
-        .route("/.well-known/jwks.json", get(operations::jwks))
-        .route("/livez", get(operations::livez))
-        .route("/readyz", get(operations::readyz));
-    if shared.metrics.is_some() {
-        router = router.route("/metrics", get(operations::metrics));
-    }
-    router
+    // Described command by command.
+    let routes = routes().route("/v1/commands/{kind}", post(commands::run));
+    routes
         .fallback(|| async { Problem::from(Failure::not_found("there is no such resource")) })
         .method_not_allowed_fallback(|| async {
             let failure = Failure::bad_request("this resource does not take this method");

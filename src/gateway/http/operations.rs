@@ -1,5 +1,6 @@
 //! What operators and machines ask.
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -7,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::ok;
 use super::{Answer, Http};
 use crate::gateway::failure::Failure;
+use crate::gateway::spec;
 
 pub async fn livez() -> &'static str {
     "ok\n"
@@ -23,6 +25,18 @@ pub async fn readyz(State(http): State<Http>) -> Answer {
 
 pub async fn jwks(State(http): State<Http>) -> Response {
     ok(http.edge.ports.tokens.jwks())
+}
+
+pub async fn openapi() -> Response {
+    document(spec::openapi())
+}
+
+pub async fn asyncapi() -> Response {
+    document(spec::asyncapi())
+}
+
+fn document(document: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
 }
 
 pub async fn metrics(State(http): State<Http>) -> Answer {

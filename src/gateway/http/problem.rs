@@ -2,10 +2,31 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::ErrorCode;
 use crate::gateway::failure::{Failure, json};
+
+/// The body of RFC 9457.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct Details<'a> {
+    /// Always `about:blank`: the code says more.
+    r#type: &'static str,
+    /// Of the status.
+    title: &'static str,
+    /// Of HTTP.
+    status: u16,
+    /// For people.
+    detail: &'a str,
+    /// The stable code to branch on.
+    code: ErrorCode,
+    /// Whether the same may be sent again as it is.
+    retryable: bool,
+    /// When it may work, where that is known.
+    retry_after_ms: Option<u64>,
+}
 
 /// A failure with its status.
 #[derive(Debug)]
@@ -22,7 +43,8 @@ impl From<Failure> for Problem {
     }
 }
 
-const fn status(code: ErrorCode) -> StatusCode {
+/// The status of `code`.
+pub const fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadFrame | ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -38,18 +60,8 @@ const fn status(code: ErrorCode) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            r#type: &'static str,
-            title: &'static str,
-            status: u16,
-            detail: &'a str,
-            code: ErrorCode,
-            retryable: bool,
-            retry_after_ms: Option<u64>,
-        }
         let Self { status, failure } = self;
-        let body = json(&Body {
+        let body = json(&Details {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),

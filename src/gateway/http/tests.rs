@@ -170,6 +170,8 @@ async fn reads_have_resources() {
     assert_eq!((&page["members"][1]["user"], &page["has_more"]), (&json!(members[1].0), &json!(true)));
     let page = get(format!("/v1/conversations/{conversation}/members?limit=2&after={}", members[1].0)).await;
     assert_eq!(page, json!({"members": [{"user": members[2].0, "role": "member"}], "has_more": false}));
+    let none = format!("/v1/conversations/{conversation}/members?limit=0");
+    assert_eq!(code(&world, Method::GET, &none, &token, "").await, (400, "bad_request".to_owned()));
     let page = get(format!("/v1/conversations/{conversation}/messages?before_seq=5")).await;
     assert_eq!(page, json!({"messages": [], "has_more": false}));
     let page = get(format!("/v1/conversations/{conversation}/events?after_position=0")).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::ok;
@@ -20,8 +21,17 @@ const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one registered through another gateway may take.
 const USER_PATIENCE: Duration = Duration::from_secs(1);
 
-#[derive(Serialize)]
-struct Put {
+/// What a tenant says of a user.
+#[derive(Deserialize, JsonSchema)]
+pub struct Told {
+    /// As others see it; at most 256 bytes.
+    name: Option<String>,
+}
+
+/// A user who is there now.
+#[derive(Serialize, JsonSchema)]
+pub struct Registered {
+    /// Its id.
     user: UserId,
 }
 
@@ -32,12 +42,8 @@ pub async fn put(
     Backend(tenant): Backend,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    #[derive(Deserialize)]
-    struct Body {
-        name: Option<String>,
-    }
     let edge = &http.edge;
-    let Body { name } = object(&body)?;
+    let Told { name } = object(&body)?;
     if external_id.is_empty() || external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Failure::bad_request(format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes")).into());
     }
@@ -50,11 +56,21 @@ pub async fn put(
     if !edge.ports.keyring.wait_for(tenant, user, KEY_PATIENCE).await {
         return Err(Failure::unavailable("the user is registered, but its key is not here yet; try again").into());
     }
-    Ok(ok(json(&Put { user })))
+    Ok(ok(json(&Registered { user })))
 }
 
-#[derive(Serialize)]
-struct Token {
+/// Which token.
+#[derive(Deserialize, JsonSchema)]
+pub struct Wanted {
+    /// How long it shall be good.
+    #[schemars(range(min = 1))]
+    ttl_ms: Option<u64>,
+}
+
+/// A token.
+#[derive(Serialize, JsonSchema)]
+pub struct Token {
+    /// For the user's own requests.
     access_token: String,
 }
 
@@ -65,13 +81,9 @@ pub async fn tokens(
     Backend(tenant): Backend,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    #[derive(Deserialize)]
-    struct Body {
-        ttl_ms: Option<u64>,
-    }
     let edge = &http.edge;
     let user: UserId = id(&path)?;
-    let ttl = object::<Body>(&body)?.ttl_ms.map_or(edge.options.token_ttl, Duration::from_millis);
+    let ttl = object::<Wanted>(&body)?.ttl_ms.map_or(edge.options.token_ttl, Duration::from_millis);
     let max = edge.options.token_max_ttl;
     if ttl.is_zero() || ttl > max {
         return Err(Failure::bad_request(format!("ttl_ms must be 1 to {}", max.as_millis())).into());

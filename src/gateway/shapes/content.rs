@@ -1,5 +1,6 @@
 //! What a message holds beside its text. The same JSON is asked for by clients, sealed, and shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::UserId;
@@ -19,7 +20,7 @@ pub struct Content {
 }
 
 /// WGS 84.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// Degrees north, from -90 to 90.
     pub lat: f64,
@@ -31,7 +32,7 @@ pub struct Point {
 }
 
 /// A card.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
     /// As people call them.
     pub name: String,

@@ -1,5 +1,6 @@
 //! Conversations, as their members see them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Message, Opener, rfc3339, rfc3339_option};
@@ -10,33 +11,57 @@ use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::ports::{ConversationRow, OpenError, Sealed};
 
 /// A conversation in the inbox.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Conversation {
+    /// Its id.
     conversation: ConversationId,
+    /// It never changes.
     kind: ConversationKind,
+    /// None of a direct conversation.
     name: Option<String>,
+    /// What it is about.
     topic: Option<String>,
+    /// An address, or the id of an attachment.
     picture: Option<String>,
+    /// What new members see of what was said before they came.
     history: History,
+    /// How one becomes a member without being added.
     join: JoinRule,
+    /// Whether only owners and admins write.
     frozen: bool,
+    /// How long members wait between two messages.
     slow_mode_ms: i64,
+    /// Present members.
     members_count: i64,
+    /// The newest event.
     last_position: i64,
+    /// The newest message; 0: there was none.
     last_seq: i64,
+    /// None where there is none that one may see.
     last_message: Option<Message>,
+    /// One's own read pointer.
     read_seq: i64,
+    /// Messages after `read_seq`.
     unread: i64,
+    /// Mentions of oneself among them.
     mentions_unread: i64,
+    /// No pushes before this time.
     #[serde(serialize_with = "rfc3339_option")]
     muted_until: Option<Timestamp>,
+    /// At the top of the list.
     pinned: bool,
+    /// Out of the list.
     archived: bool,
+    /// What is worth a push.
     notify: Notify,
+    /// What one has begun to write.
     draft: Option<String>,
+    /// One's own; the last one where the membership ended.
     role: Role,
+    /// When one joined.
     #[serde(serialize_with = "rfc3339")]
     joined_at: Timestamp,
+    /// True where the membership ended.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     left: bool,
 }

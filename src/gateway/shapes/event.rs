@@ -1,19 +1,24 @@
 //! Durable events, as they are pushed and as `events` lists them.
 
-use bytes::Bytes;
-use serde::Serialize;
+pub mod data;
 
-use super::message::{Location, PresentMessage};
-use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339, rfc3339_option};
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::json;
+
+use super::message::PresentMessage;
+use super::{FRAME_BYTES, ID_BYTES, Opener, rfc3339};
 use crate::codec::records::ConversationEvent;
 use crate::crypto::Field;
 use crate::domain::conversation::{
-    ConversationCreated, DeleteReason, Event, Invite, LeaveReason, MemberLeft, MemberRole, MessageEdited, OfInvite,
-    OfMessage, Reaction, UpdateConversation, Users, Vote,
+    ConversationCreated, Event, Invite, MemberLeft, MessageEdited, UpdateConversation, Users,
 };
-use crate::domain::policy::{ConversationKind, History, JoinRule, Role};
-use crate::domain::{ConversationId, InviteId, Timestamp, UserId};
+use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::ports::{EventRow, MessageRow, OpenError, Place};
+use crate::gateway::spec::{pushes, schemas};
 
 /// How many members `conversation.created` names.
 const MEMBERS_SHOWN: usize = 100;
@@ -33,87 +38,36 @@ pub struct DurableEvent {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 enum EventData {
-    Created {
-        kind: ConversationKind,
-        name: Option<String>,
-        members: Vec<MemberRole>,
-        members_count: usize,
-    },
+    Created(data::Created),
     Sent(Box<PresentMessage>),
-    Edited {
-        seq: i64,
-        text: String,
-        mentions: Vec<String>,
-        #[serde(serialize_with = "rfc3339")]
-        edited_at: Timestamp,
-    },
-    Deleted {
-        seqs: Vec<i64>,
-        reason: DeleteReason,
-    },
-    Located {
-        seq: i64,
-        location: Option<Location>,
-    },
-    Voted(Vote),
-    Message(OfMessage),
-    Reaction(Reaction),
-    Updated(Updated),
-    Joined {
-        users: Vec<UserId>,
-        /// With whose link.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        invite: Option<InviteId>,
-    },
-    Invited {
-        invite: InviteId,
-        #[serde(serialize_with = "rfc3339_option")]
-        expires_at: Option<Timestamp>,
-        max_uses: Option<i64>,
-        role: Role,
-    },
-    Invite(OfInvite),
-    Users(Users),
-    Left {
-        users: Vec<UserId>,
-        reason: LeaveReason,
-        /// Who became owner by it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        promoted: Option<UserId>,
-        /// Who may not come back, members or not.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        banned: Vec<UserId>,
-        /// When that ends.
-        #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
-        until: Option<Timestamp>,
-    },
-    Restricted {
-        users: Vec<UserId>,
-        #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
-        until: Option<Timestamp>,
-    },
-    Role(MemberRole),
+    Edited(data::Edited),
+    Deleted(data::Deleted),
+    Located(data::Moved),
+    Voted(data::Vote),
+    Message(data::OfMessage),
+    Reaction(data::Reaction),
+    Updated(data::Updated),
+    Joined(data::Joined),
+    Invited(data::Invited),
+    Invite(data::OfInvite),
+    Users(data::OfUsers),
+    Left(data::Left),
+    Restricted(data::Restricted),
+    Role(data::MemberRole),
     /// Of a type that this program does not know: it takes its position all the same.
     Unknown {},
 }
 
-/// What changed: absent if it did not, null if it is there no more.
-#[derive(Clone, Debug, Serialize)]
-struct Updated {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    topic: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    picture: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<History>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join: Option<JoinRule>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frozen: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slow_mode_ms: Option<i64>,
+/// Any of the described events; each names its type, so that `data` is held to it.
+impl JsonSchema for DurableEvent {
+    fn schema_name() -> Cow<'static, str> {
+        "DurableEvent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let events = pushes::durable().map(|push| json!({ "$ref": schemas::reference(push.name) }));
+        json_schema!({ "oneOf": events.collect::<Vec<_>>() })
+    }
 }
 
 impl Opener<'_> {
@@ -131,33 +85,36 @@ impl Opener<'_> {
             }
             Some(Event::Edited(MessageEdited { seq, text, mentions, .. })) => {
                 let text = self.keyring.open_written(place, row.actor, Field::Text, &text)?;
-                EventData::Edited { seq, text, mentions, edited_at: row.at }
+                EventData::Edited(data::Edited { seq, text, mentions, edited_at: row.at })
             }
-            Some(Event::Deleted(deleted)) => EventData::Deleted {
+            Some(Event::Deleted(deleted)) => EventData::Deleted(data::Deleted {
                 seqs: deleted.messages.iter().map(|message| message.seq).collect(),
                 reason: deleted.reason,
-            },
+            }),
             Some(Event::Located(located)) => {
-                EventData::Located { seq: located.seq, location: self.located(place, row.actor, &located)? }
+                let location = self.located(place, row.actor, &located)?;
+                EventData::Located(data::Moved { seq: located.seq, location })
             }
             Some(Event::Voted(vote)) => EventData::Voted(vote),
             Some(Event::Pinned(of) | Event::Unpinned(of) | Event::PollClosed(of)) => EventData::Message(of),
             Some(Event::Reacted(reaction) | Event::Unreacted(reaction)) => EventData::Reaction(reaction),
             Some(Event::Updated(update)) => EventData::Updated(self.updated(place, update)?),
-            Some(Event::Joined(joined)) => EventData::Joined { users: joined.users, invite: joined.invite },
-            Some(Event::Invited(Invite { invite, expires_at, max_uses, role })) => {
-                EventData::Invited { invite, expires_at, max_uses, role }
+            Some(Event::Joined(joined)) => {
+                EventData::Joined(data::Joined { users: joined.users, invite: joined.invite })
             }
-            Some(Event::InviteRevoked(of)) => EventData::Invite(of),
-            Some(Event::Requested) => EventData::Users(Users { users: vec![row.actor] }),
-            Some(Event::Declined(users)) => EventData::Users(users),
+            Some(Event::Invited(Invite { invite, expires_at, max_uses, role })) => {
+                EventData::Invited(data::Invited { invite, expires_at, max_uses, role })
+            }
+            Some(Event::InviteRevoked(of)) => EventData::Invite(data::OfInvite { invite: of.invite }),
+            Some(Event::Requested) => EventData::Users(data::OfUsers { users: vec![row.actor] }),
+            Some(Event::Declined(Users { users })) => EventData::Users(data::OfUsers { users }),
             Some(Event::Left(left)) => {
                 let MemberLeft { users, reason, promoted, banned, until } = left;
-                EventData::Left { users, reason, promoted, banned, until }
+                EventData::Left(data::Left { users, reason, promoted, banned, until })
             }
             Some(Event::Role(role)) => EventData::Role(role),
             Some(Event::Muted(of) | Event::Unmuted(of) | Event::Unbanned(of)) => {
-                EventData::Restricted { users: of.users, until: of.until }
+                EventData::Restricted(data::Restricted { users: of.users, until: of.until })
             }
             Some(
                 Event::Read(_)
@@ -179,17 +136,17 @@ impl Opener<'_> {
         let members_count = created.members.len();
         let mut members = created.members;
         members.truncate(MEMBERS_SHOWN);
-        Ok(EventData::Created { kind: created.kind, name, members, members_count })
+        Ok(EventData::Created(data::Created { kind: created.kind, name, members, members_count }))
     }
 
-    fn updated(&self, place: Place, update: UpdateConversation) -> Result<Updated, OpenError> {
+    fn updated(&self, place: Place, update: UpdateConversation) -> Result<data::Updated, OpenError> {
         let UpdateConversation { name, topic, picture, history, join, frozen, slow_mode_ms, cleared } = update;
         let field = |sealed: Option<Bytes>, field: Field| {
             let opened = sealed.map(|sealed| self.keyring.open_shown(place, field, &sealed)).transpose()?;
             let cleared = cleared.iter().any(|cleared| cleared == field.name());
             Ok((cleared || opened.is_some()).then_some(opened))
         };
-        Ok(Updated {
+        Ok(data::Updated {
             name: field(name, Field::Name)?,
             topic: field(topic, Field::Topic)?,
             picture: field(picture, Field::Picture)?,

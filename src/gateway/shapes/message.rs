@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 use crate::gateway::ports::{MessageRow, OpenError, Place, ReactionRow, VotesRow};
 
 /// A message.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Message {
     /// As it was sent, or edited since.
@@ -31,27 +32,40 @@ pub enum Message {
 }
 
 /// A message that is there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PresentMessage {
+    /// Where.
     conversation: ConversationId,
+    /// Its number in the conversation.
     seq: i64,
+    /// Of its event.
     position: i64,
+    /// Who sent it.
     sender: UserId,
+    /// As its sender named it.
     client_id: Uuid,
+    /// When it was sent.
     #[serde(serialize_with = "rfc3339")]
     at: Timestamp,
+    /// What is said.
     text: Option<String>,
+    /// None yet.
     attachments: [(); 0],
+    /// Where somebody is.
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<Location>,
+    /// How to reach somebody.
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<Contact>,
+    /// What is voted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     poll: Option<Poll>,
     /// Whose message it repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarded: Option<Forwarded>,
+    /// The `seq` of the message that it answers.
     reply_to: Option<i64>,
+    /// The `seq` of the message under which it stands.
     thread: Option<i64>,
     /// 1, 2, 3 … in its thread.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,12 +73,17 @@ pub struct PresentMessage {
     /// Messages in the thread of this one.
     #[serde(skip_serializing_if = "is_zero")]
     replies: i64,
+    /// User ids, `all` or `here`.
     mentions: Vec<String>,
+    /// When its text was changed last.
     #[serde(serialize_with = "rfc3339_option")]
     edited_at: Option<Timestamp>,
+    /// False.
     deleted: bool,
+    /// When it is removed.
     #[serde(serialize_with = "rfc3339_option")]
     expires_at: Option<Timestamp>,
+    /// By emoji.
     reactions: BTreeMap<String, Reacted>,
 }
 
@@ -74,37 +93,46 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// How many reacted with one emoji.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 struct Reacted {
+    /// How many.
     count: i64,
     /// Whether the reader is one of them.
     mine: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 struct Forwarded {
+    /// Who wrote it first.
     author: UserId,
+    /// And when.
     #[serde(serialize_with = "rfc3339")]
     at: Timestamp,
 }
 
 /// Where somebody is.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Location {
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Location {
     #[serde(flatten)]
     point: Point,
+    /// Until when it moves.
     #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
     live_until: Option<Timestamp>,
 }
 
 /// What is voted on, and how that stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Poll {
+    /// What is asked.
     question: String,
+    /// What can be answered, numbered from 0.
     options: Vec<Answer>,
+    /// Whether one may choose several.
     multiple: bool,
+    /// When it ends; none: when it is ended.
     #[serde(serialize_with = "rfc3339_option")]
     closes_at: Option<Timestamp>,
+    /// Whether it has ended.
     closed: bool,
     /// How many chose something.
     voters: i64,
@@ -112,9 +140,12 @@ struct Poll {
     mine: Vec<i32>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PollAnswer")]
 struct Answer {
+    /// What it says.
     text: String,
+    /// How many chose it.
     votes: i64,
 }
 

@@ -17,9 +17,9 @@ use crate::domain::{CommandId, ConversationId, TenantId, Timestamp};
 pub use channel::Channel;
 pub use content::{Contact, Content, Point, Question};
 pub use conversation::Conversation;
-pub use event::DurableEvent;
-pub use message::Message;
-pub use passing::{Presence, hidden, presence, receipt, signal, thread_read};
+pub use event::{DurableEvent, data};
+pub use message::{Location, Message, PresentMessage};
+pub use passing::{Hidden, Pointer, Presence, Typing, hidden, presence, receipt, signal, thread_read};
 
 #[cfg(test)]
 mod tests;

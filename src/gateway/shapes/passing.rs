@@ -1,6 +1,7 @@
 //! What the server sends unasked without a position.
 
 use axum::extract::ws::Utf8Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rfc3339_option;
@@ -12,10 +13,14 @@ use crate::gateway::frames;
 use crate::gateway::ports::PresenceRow;
 
 /// Presence.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Presence {
+    /// Whose.
     user: UserId,
+    /// Who is invisible is shown as offline.
+    #[schemars(extend("enum" = ["online", "away", "offline"]))]
     status: PresenceStatus,
+    /// Absent while the user is there, and where privacy hides it.
     #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
     last_seen: Option<Timestamp>,
 }
@@ -36,18 +41,38 @@ struct Passing<D> {
     data: D,
 }
 
+/// A moved pointer.
+#[derive(Serialize, JsonSchema)]
+pub struct Pointer {
+    /// Whose.
+    user: UserId,
+    /// Up to which message.
+    seq: i64,
+}
+
+/// A message that one removed for oneself.
+#[derive(Serialize, JsonSchema)]
+pub struct Hidden {
+    /// Which.
+    seqs: [i64; 1],
+}
+
+/// Somebody types, or has stopped.
+#[derive(Serialize, JsonSchema)]
+pub struct Typing {
+    /// Who.
+    user: UserId,
+    /// False: stopped.
+    active: bool,
+}
+
 /// The push of a moved pointer.
 pub fn receipt(receipt: &Receipt) -> Utf8Bytes {
-    #[derive(Serialize)]
-    struct Data {
-        user: UserId,
-        seq: i64,
-    }
     let (r#type, seq) = match receipt.event() {
         Event::Delivered(_) => ("receipt.delivered", receipt.delivered_seq),
         _ => ("receipt.read", receipt.read_seq),
     };
-    json(&Passing { r#type, conversation: receipt.conversation, data: Data { user: receipt.user, seq } }).into()
+    json(&Passing { r#type, conversation: receipt.conversation, data: Pointer { user: receipt.user, seq } }).into()
 }
 
 /// The push to one's other devices of a thread that one has read.
@@ -57,21 +82,12 @@ pub fn thread_read(conversation: ConversationId, read: InThread) -> Utf8Bytes {
 
 /// The push to one's other devices of a message that one removed for oneself.
 pub fn hidden(conversation: ConversationId, seq: i64) -> Utf8Bytes {
-    #[derive(Serialize)]
-    struct Data {
-        seqs: [i64; 1],
-    }
-    json(&Passing { r#type: "message.hidden", conversation, data: Data { seqs: [seq] } }).into()
+    json(&Passing { r#type: "message.hidden", conversation, data: Hidden { seqs: [seq] } }).into()
 }
 
 /// The push of a signal; none for a type that this program does not know.
 pub fn signal(signal: &Signal) -> Option<Utf8Bytes> {
-    #[derive(Serialize)]
-    struct Data {
-        user: UserId,
-        active: bool,
-    }
-    let data = Data { user: signal.actor, active: signal.active };
+    let data = Typing { user: signal.actor, active: signal.active };
     let push = Passing { r#type: "typing", conversation: signal.conversation, data };
     (signal.r#type == "typing").then(|| json(&push).into())
 }

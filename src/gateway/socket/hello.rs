@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Registered;
@@ -18,23 +19,38 @@ use crate::gateway::hub::Socket;
 use crate::gateway::outbox::Outbox;
 use crate::gateway::ports::Claims;
 use crate::gateway::shapes::rfc3339;
+use crate::gateway::spec::About;
 
-#[derive(Deserialize)]
-struct Data {
+/// The first frame of a socket.
+#[derive(Deserialize, JsonSchema)]
+pub struct Data {
+    /// An access token.
     token: String,
+    /// Names the device, the same each time.
     device_id: Option<DeviceId>,
+    /// Of the last `caught_up`.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Welcome {
+/// Its answer.
+#[derive(Serialize, JsonSchema)]
+pub struct Welcome {
+    /// Whose the token is.
     user: UserId,
+    /// Names this socket.
     session_id: SessionId,
+    /// A socket that sends nothing for two of them is closed.
     ping_interval_ms: u64,
+    /// A longer frame closes the socket.
     max_frame_bytes: usize,
+    /// By the server's clock.
     #[serde(serialize_with = "rfc3339")]
     server_time: Timestamp,
 }
+
+/// What the documents say of it.
+pub const ABOUT: About =
+    About::new("The first frame, within 10 s: who one is.", &[r#"{"token": "<token>"}"#]).of_sockets();
 
 /// A socket whose `hello` is durable.
 pub struct Greeted {
