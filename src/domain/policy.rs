@@ -3,6 +3,7 @@
 
 use super::Timestamp;
 use super::error::{ErrorCode, Rejection};
+use super::user::Privacy;
 
 crate::string_enum! {
     /// What sort of conversation it is; it never changes.
@@ -48,6 +49,54 @@ crate::string_enum! {
         /// Nobody may.
         Closed => "closed",
     }
+}
+
+crate::string_enum! {
+    /// To whom a user shows something of itself.
+    pub enum ShownTo {
+        /// All of its tenant.
+        Everyone => "everyone",
+        /// With whom it has a direct conversation.
+        Contacts => "contacts",
+        /// Only itself.
+        Nobody => "nobody",
+    }
+}
+
+/// How somebody who looks at a user stands to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relation {
+    /// It is the user.
+    pub oneself: bool,
+    /// The two have a direct conversation, in which both have been members.
+    pub contact: bool,
+    /// One of the two has blocked the other.
+    pub blocked: bool,
+}
+
+/// What somebody sees of whether a user is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether it is online; without this it is shown as offline.
+    pub status: bool,
+    /// When it was last seen.
+    pub last_seen: bool,
+}
+
+/// What `relation` sees of a user with `privacy`. Who does not see whether it is online does not see when it was last seen either: that
+/// moves when the user goes.
+pub const fn sight(privacy: Privacy, relation: Relation) -> Sight {
+    let status = is_shown(privacy.presence, relation);
+    Sight { status, last_seen: status && is_shown(privacy.last_seen, relation) }
+}
+
+const fn is_shown(to: ShownTo, relation: Relation) -> bool {
+    let others = match to {
+        ShownTo::Everyone => true,
+        ShownTo::Contacts => relation.contact,
+        ShownTo::Nobody => false,
+    };
+    relation.oneself || (others && !relation.blocked)
 }
 
 impl JoinRule {
@@ -349,5 +398,48 @@ mod tests {
         let forever = Standing { banned_until: Some(Timestamp::FOREVER), ..banned };
         let refused = allow(forever, Action::Join).map_err(|rejection| rejection.message);
         assert_eq!(refused, Err("you are banned from this conversation".into()));
+    }
+
+    fn privacies() -> impl Iterator<Item = Privacy> {
+        let each =
+            |presence: ShownTo| ShownTo::ALL.iter().map(move |last_seen| Privacy { presence, last_seen: *last_seen });
+        ShownTo::ALL.iter().copied().flat_map(each)
+    }
+
+    fn relations() -> impl Iterator<Item = Relation> {
+        let bit = |bits: u8, n: u8| bits & (1 << n) != 0;
+        (0..8).map(move |bits| Relation { oneself: bit(bits, 0), contact: bit(bits, 1), blocked: bit(bits, 2) })
+    }
+
+    #[test]
+    fn who_sees_whether_somebody_is_there() {
+        let (stranger, all) = (Relation::default(), Sight { status: true, last_seen: true });
+        let none = Sight { status: false, last_seen: false };
+        let contact = Relation { contact: true, ..stranger };
+        let privacy = |presence, last_seen| Privacy { presence, last_seen };
+        use ShownTo::{Contacts, Everyone, Nobody};
+        assert_eq!(sight(Privacy::default(), stranger), all);
+        assert_eq!(sight(privacy(Contacts, Everyone), stranger), none, "when it was last seen would tell when it went");
+        assert_eq!(sight(privacy(Contacts, Everyone), contact), all);
+        assert_eq!(sight(privacy(Contacts, Nobody), contact), Sight { status: true, last_seen: false });
+        assert_eq!(sight(privacy(Everyone, Contacts), stranger), Sight { status: true, last_seen: false });
+        assert_eq!(sight(privacy(Nobody, Everyone), contact), none);
+    }
+
+    #[test]
+    fn whatever_the_privacy_oneself_sees_all_and_who_is_blocked_nothing() {
+        for (privacy, relation) in privacies().flat_map(|privacy| relations().map(move |relation| (privacy, relation)))
+        {
+            let seen = sight(privacy, relation);
+            assert!(seen.status || !seen.last_seen, "{privacy:?} {relation:?}");
+            if relation.oneself {
+                assert_eq!(seen, Sight { status: true, last_seen: true }, "{privacy:?} {relation:?}");
+            } else if relation.blocked {
+                assert_eq!(seen, Sight { status: false, last_seen: false }, "{privacy:?} {relation:?}");
+            } else if !relation.contact {
+                let contact = sight(privacy, Relation { contact: true, ..relation });
+                assert!(contact.status >= seen.status && contact.last_seen >= seen.last_seen, "a stranger sees more");
+            }
+        }
     }
 }

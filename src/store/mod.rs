@@ -3,6 +3,7 @@
 mod due;
 mod installation;
 mod load;
+mod people;
 mod reads;
 mod restores;
 mod rows;
@@ -19,6 +20,7 @@ use crate::projector::catalog::{self, Installed};
 
 pub use due::Due;
 pub use load::{LoadedConversations, LoadedUsers};
+pub use people::{PointersRow, ReceiptsRow};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
 pub use rows::{

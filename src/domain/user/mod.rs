@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision;
 use super::decision::Done;
+use super::policy::ShownTo;
 use super::{ErrorCode, Rejection, TenantId, Timestamp, UserId};
 
 /// The most users that one can block.
@@ -27,6 +28,8 @@ pub struct User {
     pub profile: Profile,
     /// With whom it does not want to write.
     pub blocked: BTreeSet<UserId>,
+    /// To whom it shows itself.
+    pub privacy: Privacy,
     /// The newest event.
     pub last_position: i64,
     /// The time of the newest event.
@@ -48,6 +51,41 @@ pub struct Profile {
 pub struct OfUser {
     /// Whom.
     pub user: UserId,
+}
+
+/// To whom a user shows itself. Body of the event: all of it, as it is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privacy {
+    /// Who sees whether it is online.
+    pub presence: ShownTo,
+    /// Who sees when it was last seen; nobody who does not see whether it is online.
+    pub last_seen: ShownTo,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Self { presence: ShownTo::Everyone, last_seen: ShownTo::Everyone }
+    }
+}
+
+/// Body of the command: what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangePrivacy {
+    /// See [`Privacy::presence`].
+    #[serde(default)]
+    pub presence: Option<ShownTo>,
+    /// See [`Privacy::last_seen`].
+    #[serde(default)]
+    pub last_seen: Option<ShownTo>,
+}
+
+impl Privacy {
+    fn with(self, change: ChangePrivacy) -> Self {
+        Self {
+            presence: change.presence.unwrap_or(self.presence),
+            last_seen: change.last_seen.unwrap_or(self.last_seen),
+        }
+    }
 }
 
 /// A data key, wrapped by a master key.
@@ -87,6 +125,8 @@ pub enum Command {
     Block(OfUser),
     /// And again.
     Unblock(OfUser),
+    /// Show oneself to others than until now.
+    SetPrivacy(ChangePrivacy),
 }
 
 /// What happened.
@@ -107,6 +147,8 @@ pub enum Event {
     Blocked(OfUser),
     /// And again.
     Unblocked(OfUser),
+    /// It shows itself to these from now on.
+    PrivacyChanged(Privacy),
 }
 
 impl Event {
@@ -118,6 +160,7 @@ impl Event {
             Self::Rewrapped(_) => "user.key_rewrapped",
             Self::Blocked(_) => "user.blocked",
             Self::Unblocked(_) => "user.unblocked",
+            Self::PrivacyChanged(_) => "user.privacy_changed",
         }
     }
 }
@@ -134,6 +177,7 @@ pub fn decide(state: Option<&User>, input: &Input) -> Decision {
         Command::Rewrap(key) => return decide_rewrap(state, input, key),
         Command::Block(of) => return decide_block(state, input, *of, true),
         Command::Unblock(of) => return decide_block(state, input, *of, false),
+        Command::SetPrivacy(change) => return decide_privacy(state, input, *change),
     };
     if let Err(rejection) = check(profile) {
         return Decision::Reject(rejection);
@@ -189,6 +233,16 @@ fn decide_block(state: Option<&User>, input: &Input, of: OfUser, block: bool) ->
     Decision::Record(Recorded { actor: input.user, at, position, event })
 }
 
+fn decide_privacy(state: Option<&User>, input: &Input, change: ChangePrivacy) -> Decision {
+    let Some(user) = state.filter(|user| user.tenant == input.tenant) else { return Decision::Reject(not_found()) };
+    let privacy = user.privacy.with(change);
+    if privacy == user.privacy {
+        return Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true });
+    }
+    let (at, position) = (input.at.max(user.last_at), user.last_position + 1);
+    Decision::Record(Recorded { actor: input.user, at, position, event: Event::PrivacyChanged(privacy) })
+}
+
 fn check(profile: &Profile) -> Result<(), Rejection> {
     if profile.external_id.is_empty() || profile.external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Rejection::new(
@@ -211,7 +265,8 @@ fn check(profile: &Profile) -> Result<(), Rejection> {
 pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
     if let Event::Registered { profile, .. } = &recorded.event {
         let (last_position, last_at) = (recorded.position, recorded.at);
-        *state = Some(User { tenant, profile: profile.clone(), blocked: BTreeSet::new(), last_position, last_at });
+        let (profile, privacy) = (profile.clone(), Privacy::default());
+        *state = Some(User { tenant, profile, blocked: BTreeSet::new(), privacy, last_position, last_at });
         return;
     }
     let Some(user) = state else { return };
@@ -219,6 +274,7 @@ pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
         Event::Updated(profile) => user.profile.clone_from(profile),
         Event::Blocked(of) => drop(user.blocked.insert(of.user)),
         Event::Unblocked(of) => drop(user.blocked.remove(&of.user)),
+        Event::PrivacyChanged(privacy) => user.privacy = *privacy,
         Event::Registered { .. } | Event::Rewrapped(_) => return,
     }
     (user.last_position, user.last_at) = (recorded.position, recorded.at);
@@ -303,6 +359,31 @@ mod tests {
         assert!(matches!(when(Command::Unblock(other)), (Decision::Done(done), 0) if done.duplicate));
         let oneself = Command::Block(OfUser { user: UserId::from_bytes([2; 16]) });
         assert!(matches!(when(oneself).0, Decision::Reject(r) if r.code == ErrorCode::BadRequest));
+    }
+
+    #[test]
+    fn privacy_changes_by_what_is_named_and_once() {
+        let mut state = None;
+        let mut when = |command: Command| {
+            let input = Input { command, ..input("Ada") };
+            let decision = decide(state.as_ref(), &input);
+            if let Decision::Record(recorded) = &decision {
+                evolve(&mut state, input.tenant, recorded);
+            }
+            (decision, state.as_ref().map(|user| user.privacy))
+        };
+        let set = |presence, last_seen| Command::SetPrivacy(ChangePrivacy { presence, last_seen });
+        let nobody = Some(ShownTo::Nobody);
+        assert!(matches!(when(set(nobody, None)).0, Decision::Reject(r) if r.code == ErrorCode::NotFound));
+        assert_eq!(when(input("Ada").command).1, Some(Privacy::default()));
+        let hidden = Privacy { presence: ShownTo::Nobody, last_seen: ShownTo::Everyone };
+        assert_eq!(when(set(nobody, None)).1, Some(hidden));
+        for nothing_new in [set(nobody, None), set(None, None), set(nobody, Some(ShownTo::Everyone))] {
+            assert!(matches!(when(nothing_new).0, Decision::Done(done) if done.duplicate));
+        }
+        let both = Privacy { last_seen: ShownTo::Contacts, ..hidden };
+        assert_eq!(when(set(None, Some(ShownTo::Contacts))).1, Some(both));
+        assert_eq!(when(input("Ada L.").command).1, Some(both), "another name changes nothing of it");
     }
 
     #[test]
