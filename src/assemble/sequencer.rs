@@ -150,6 +150,7 @@ async fn own<A: Aggregate>(
                 hot: config.hot_conversations,
                 crowd: config.receipts_fanout_members,
             },
+            typing_members: config.typing_fanout_members,
         },
     };
     crate::sequencer::run(Arc::new(shared), changes, shutdown).await

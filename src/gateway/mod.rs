@@ -33,6 +33,7 @@ pub mod seen;
 pub mod shapes;
 pub mod socket;
 pub mod tls;
+pub mod typing;
 
 pub use deliveries::Deliveries;
 pub use edge::{Edge, Identity, Options, Ports};

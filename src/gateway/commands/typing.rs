@@ -14,6 +14,9 @@ pub struct Data {
 }
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
+    if !edge.typing.passes(context.user, data.conversation, data.active) {
+        return Ok(nothing());
+    }
     edge.signal(&Signal {
         r#type: "typing".to_owned(),
         tenant: context.tenant,
