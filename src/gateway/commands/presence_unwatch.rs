@@ -1,6 +1,6 @@
 //! `presence.unwatch`.
 
-use super::presence_watch::{self, reply};
+use super::presence_watch::{self, now};
 use super::{Context, Reply};
 use crate::gateway::edge::Edge;
 
@@ -8,10 +8,8 @@ pub type Data = presence_watch::Data;
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply {
     let users = data.known(edge, context)?;
-    let presence = &edge.ports.presence;
-    let rows = match &context.socket {
-        Some(socket) => presence.unwatch(socket, &users).await?,
-        None => presence.current(context.tenant, &users).await?,
-    };
-    Ok(reply(rows))
+    if let Some(socket) = &context.socket {
+        edge.ports.presence.unwatch(socket, &users);
+    }
+    now(edge, context, &users).await
 }

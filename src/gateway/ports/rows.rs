@@ -4,7 +4,9 @@ use crate::domain::conversation::{Event, Settings};
 use crate::domain::policy::{ConversationKind, History, JoinRule, Role, Standing};
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
-pub use crate::store::{EditRow, LocatedRow, MessageRow, ReactionRow, Sealed, ThreadRange, ThreadRow, VotesRow};
+pub use crate::store::{
+    EditRow, LocatedRow, MessageRow, PointersRow, ReactionRow, ReceiptsRow, Sealed, ThreadRange, ThreadRow, VotesRow,
+};
 
 /// An event as the view has it.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ pub use content::{Contact, Content, Point, Question};
 pub use conversation::Conversation;
 pub use event::DurableEvent;
 pub use message::Message;
-pub use passing::{Presence, hidden, presence, receipt, signal, thread_read};
+pub use passing::{Presence, hidden, presence, privacy, receipt, signal, thread_read};
 
 #[cfg(test)]
 mod tests;
