@@ -112,8 +112,11 @@ async fn who_hides_is_hidden_at_once_at_every_gateway() {
     assert_eq!(seen(&stack, &ada, &bob).await, nothing);
     assert_eq!(seen(&stack, &bob, &bob).await["status"], "away", "to oneself nothing is hidden");
 
-    // Who gets to know somebody sees it with the next watch.
+    // Who gets to know somebody sees it, at once and with the next watch.
     a.direct(&bob).await;
+    for person in [&mut a, &mut far] {
+        assert!(shows(person, &bob, "away").await["last_seen"].is_string());
+    }
     let watched = a.ok("presence.watch", json!({"users": [bob.user]})).await;
     assert_eq!(watched["presence"][0]["status"], "away", "{watched}");
     let (status, answer) = stack.post(&bob, "privacy.set", json!({"last_seen": "nobody"})).await;
