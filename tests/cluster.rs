@@ -1,5 +1,6 @@
 //! Gateways claim, die and are cleaned up after, on a broker in memory (librdkafka's own; without compaction).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use rdkafka::producer::DefaultProducerContext;
 use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, Delivery, Notification, PresenceStatus, Session};
 use tidings::domain::conversation::MessageSent;
+use tidings::domain::policy::Sight;
 use tidings::domain::{CommandId, ConversationId, EventId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use tidings::gateway::claim::{Cluster, Incarnation, janitor};
+use tidings::gateway::ports::ReadError;
 use tidings::gateway::presence::{PresenceSink, Presences, View, Watcher};
 use tidings::log::{Producer, read_to_end, topics};
 use tidings::sessions::SessionTable;
@@ -162,12 +165,19 @@ async fn a_gateway_that_cannot_renew_gives_up_by_itself() {
     within("the loss", incarnation.lost().cancelled()).await;
 }
 
+/// What was told, and whether everybody hides.
 #[derive(Default)]
-struct Told(Mutex<Vec<(View, usize)>>);
+struct Told(Mutex<Vec<(View, usize)>>, AtomicBool);
 
+#[async_trait::async_trait]
 impl PresenceSink for Told {
     fn presence(&self, view: &View, watchers: &[Watcher]) {
         self.0.lock().expect("no panic").push((*view, watchers.len()));
+    }
+
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ReadError> {
+        let seen = !self.1.load(Ordering::SeqCst);
+        Ok(vec![Sight { status: seen, last_seen: seen }; asked.len()])
     }
 }
 
@@ -186,25 +196,33 @@ async fn watchers_are_told_at_every_gateway() {
     let (alice, bob) = (UserId::generate(), UserId::generate());
     let session = session_of(alice, here.gateway().incarnation);
     let watcher = Watcher { tenant: session.tenant, user: bob, session: SessionId::generate() };
-    let now = watching.watch(watcher, &[alice]).expect("not too many");
-    assert_eq!(now[0].status, PresenceStatus::Offline);
+    watching.watch(watcher, &[alice]).expect("not too many");
+    let now = || async { watching.seen_by(watcher, &[alice]).await.expect("looked up")[0] };
+    assert_eq!(now().await.status, PresenceStatus::Offline);
 
     let until = |status| {
-        let (watching, told) = (&watching, &told);
+        let (now, told) = (&now, &told);
         async move {
             while told.0.lock().expect("no panic").last().map(|(view, _)| view.status) != Some(status) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            assert_eq!(watching.current(watcher.tenant, &[alice])[0].status, status);
+            assert_eq!(now().await.status, status);
         }
     };
-    publishing.connected(&session);
+    publishing.connected(&session, PresenceStatus::Online);
     within("online", until(PresenceStatus::Online)).await;
     publishing.set(session.session, PresenceStatus::Away).await.expect("set");
     within("away", until(PresenceStatus::Away)).await;
+    told.1.store(true, Ordering::SeqCst);
+    publishing.regarded_anew(session.tenant, &[alice]).await.expect("published");
+    within("hidden", until(PresenceStatus::Offline)).await;
+    assert_eq!(now().await.last_seen, None);
+    told.1.store(false, Ordering::SeqCst);
+    publishing.regarded_anew(session.tenant, &[alice]).await.expect("published");
+    within("shown", until(PresenceStatus::Away)).await;
     publishing.disconnected(session.session);
     within("offline", until(PresenceStatus::Offline)).await;
-    assert!(watching.current(watcher.tenant, &[alice])[0].last_seen.is_some());
+    assert!(now().await.last_seen.is_some());
     assert!(publishing.set(session.session, PresenceStatus::Online).await.is_err(), "it is over");
 }
 

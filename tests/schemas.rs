@@ -16,8 +16,8 @@ use tidings::domain::conversation::{
     MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Settings,
     Vote,
 };
-use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
-use tidings::domain::user::{OfUser, Profile};
+use tidings::domain::policy::{ConversationKind, History, JoinRule, Role, ShownTo};
+use tidings::domain::user::{ChangePrivacy, OfUser, Privacy, Profile};
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
@@ -138,6 +138,7 @@ fn every_struct_is_its_schema() {
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
     user_command.other = Some(OfUser { user: id(4) });
+    user_command.privacy = Some(ChangePrivacy { presence: Some(ShownTo::Nobody), last_seen: Some(ShownTo::Contacts) });
     let message = MessageSent {
         seq: 1,
         client_id: Uuid::now_v7(),
@@ -313,6 +314,7 @@ fn every_struct_is_its_schema() {
             user_registered: Some(profile()),
             user_updated: Some(profile()),
             user_blocked: Some(OfUser { user: id(4) }),
+            user_privacy: Some(Privacy { presence: ShownTo::Nobody, last_seen: ShownTo::Contacts }),
         }),
         holds(UserKey {
             tenant: id(1),

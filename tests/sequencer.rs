@@ -76,6 +76,7 @@ async fn sequencer(client: &ClientConfig) -> Sequencer {
             load_timeout: Duration::from_secs(1),
             commit_interval: Duration::from_millis(100),
             limits: OwnerLimits { tail_bytes: usize::MAX, hot: 1_000, crowd: 256 },
+            typing_members: 100,
         },
     });
     let task = tokio::spawn(tidings::sequencer::run(shared, changes, stop.clone()));

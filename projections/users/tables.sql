@@ -8,7 +8,10 @@ CREATE TABLE users (
     position        BIGINT NOT NULL,
     epoch           INT NOT NULL,
     partition       INT NOT NULL,
-    index           BIGINT NOT NULL
+    index           BIGINT NOT NULL,
+    -- To whom it shows whether it is online and when it was last seen: everyone, contacts or nobody.
+    presence        TEXT NOT NULL DEFAULT 'everyone',
+    last_seen       TEXT NOT NULL DEFAULT 'everyone'
 );
 
 -- With whom a user does not want to write. A row stays when it is taken back: its guard tells that it was.

@@ -71,7 +71,10 @@ impl Surroundings<Users> for UserViews {
             user::Command::Put(_) if !exists => {
                 command.input.fresh_key = Some(make_key(&*self.1, tenant, user, 1).await?);
             }
-            user::Command::Put(_) | user::Command::Block(_) | user::Command::Unblock(_) => {}
+            user::Command::Put(_)
+            | user::Command::Block(_)
+            | user::Command::Unblock(_)
+            | user::Command::SetPrivacy(_) => {}
             user::Command::Rewrap(key) => match rewrap_key(&*self.1, tenant, user, key).await {
                 Ok(fresh) => command.input.fresh_key = Some(fresh),
                 Err(error @ MasterError::Away(_)) => return Err(error.into()),
@@ -147,6 +150,7 @@ async fn own<A: Aggregate>(
                 hot: config.hot_conversations,
                 crowd: config.receipts_fanout_members,
             },
+            typing_members: config.typing_fanout_members,
         },
     };
     crate::sequencer::run(Arc::new(shared), changes, shutdown).await

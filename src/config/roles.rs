@@ -20,6 +20,7 @@ pub struct Sequencer {
     #[serde(rename = "commit_interval_ms", deserialize_with = "millis")]
     pub commit_interval: Duration,
     pub receipts_fanout_members: usize,
+    pub typing_fanout_members: usize,
 }
 
 impl Sequencer {
@@ -30,6 +31,7 @@ impl Sequencer {
         problems.range("sequencer.hot_conversations", self.hot_conversations, 100..=100_000_000);
         problems.range("sequencer.commit_interval_ms", self.commit_interval.as_millis(), 10..=60_000);
         problems.range("sequencer.receipts_fanout_members", self.receipts_fanout_members, 0..=100_000);
+        problems.range("sequencer.typing_fanout_members", self.typing_fanout_members, 0..=100_000);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Timestamp;
 use super::error::{ErrorCode, Rejection};
+use super::user::Privacy;
 
 crate::string_enum! {
     /// What sort of conversation it is; it never changes.
@@ -50,6 +51,54 @@ crate::string_enum! {
         /// Nobody may.
         Closed => "closed",
     }
+}
+
+crate::string_enum! {
+    /// To whom a user shows something of itself.
+    pub enum ShownTo {
+        /// All of its tenant.
+        Everyone => "everyone",
+        /// With whom it has a direct conversation.
+        Contacts => "contacts",
+        /// Only itself.
+        Nobody => "nobody",
+    }
+}
+
+/// How somebody who looks at a user stands to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relation {
+    /// It is the user.
+    pub oneself: bool,
+    /// The two have a direct conversation, in which both have been members.
+    pub contact: bool,
+    /// One of the two has blocked the other.
+    pub blocked: bool,
+}
+
+/// What somebody sees of whether a user is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether it is online; without this it is shown as offline.
+    pub status: bool,
+    /// When it was last seen.
+    pub last_seen: bool,
+}
+
+/// What `relation` sees of a user with `privacy`. Who does not see whether it is online does not see when it was last seen either: that
+/// moves when the user goes.
+pub const fn sight(privacy: Privacy, relation: Relation) -> Sight {
+    let status = is_shown(privacy.presence, relation);
+    Sight { status, last_seen: status && is_shown(privacy.last_seen, relation) }
+}
+
+const fn is_shown(to: ShownTo, relation: Relation) -> bool {
+    let others = match to {
+        ShownTo::Everyone => true,
+        ShownTo::Contacts => relation.contact,
+        ShownTo::Nobody => false,
+    };
+    relation.oneself || (others && !relation.blocked)
 }
 
 impl JoinRule {
@@ -284,88 +333,4 @@ fn ending(until: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KINDS: &[ConversationKind] = ConversationKind::ALL;
-
-    fn may(kind: ConversationKind, role: Role, target: Role, action: Action) -> bool {
-        allow(Standing::new(kind, Some(role)).towards(Some(target)), action).is_ok()
-    }
-
-    #[test]
-    fn nobody_outside_does_anything_but_join_what_is_open() {
-        for kind in KINDS {
-            let joining = [Action::Join, Action::JoinByInvite, Action::RequestToJoin];
-            for action in Action::ALL.iter().filter(|action| !joining.contains(action)) {
-                let refused = allow(Standing::new(*kind, None), *action).map_err(|r| r.code);
-                assert_eq!(refused, Err(ErrorCode::NotAMember), "{kind} {action}");
-            }
-            for join in JoinRule::ALL {
-                let may = |action| allow(Standing { join: *join, ..Standing::new(*kind, None) }, action).is_ok();
-                let many = *kind != ConversationKind::Direct;
-                assert_eq!(may(Action::Join), *join == JoinRule::Open && many);
-                assert_eq!(may(Action::RequestToJoin), *join == JoinRule::Request && many);
-                assert_eq!(may(Action::JoinByInvite), many);
-            }
-        }
-    }
-
-    #[test]
-    fn removal_and_its_like_need_a_higher_role() {
-        for action in [Action::RemoveMember, Action::Ban, Action::Mute, Action::DeleteOthers] {
-            for role in Role::ALL {
-                for target in Role::ALL {
-                    let allowed = may(ConversationKind::Group, *role, *target, action);
-                    assert_eq!(allowed, *role <= Role::Admin && role < target, "{role} does {action} to {target}");
-                    assert!(!may(ConversationKind::Direct, *role, *target, action));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn nobody_lifts_anybody_above_or_beside_themselves_but_owners() {
-        for role in Role::ALL {
-            for (from, to) in Role::ALL.iter().flat_map(|from| Role::ALL.iter().map(move |to| (*from, *to))) {
-                let standing = Standing::new(ConversationKind::Group, Some(*role)).towards(Some(from));
-                let allowed = allow(Standing { wanted_role: Some(to), ..standing }, Action::SetRole).is_ok();
-                let below = *role == Role::Admin && from > *role && to > *role;
-                assert_eq!(allowed, *role == Role::Owner || below, "{role} makes a {from} a {to}");
-            }
-        }
-    }
-
-    #[test]
-    fn who_may_write_depends_on_kind_freeze_and_mutes() {
-        for role in Role::ALL {
-            let manages = *role <= Role::Admin;
-            let group = Standing::new(ConversationKind::Group, Some(*role));
-            let sends = |standing: Standing| allow(standing, Action::Send).is_ok();
-            assert!(sends(group) && !may(ConversationKind::Group, *role, *role, Action::EditOthers));
-            assert_eq!(sends(Standing { frozen: true, ..group }), manages);
-            assert_eq!(sends(Standing { kind: ConversationKind::Channel, ..group }), manages, "few write");
-            assert!(may(ConversationKind::Channel, *role, *role, Action::React), "many read, and react");
-            let muted = Standing { muted_until: Some(Timestamp(7)), at: Timestamp(6), ..group };
-            for action in [Action::Send, Action::EditOwn, Action::React] {
-                assert!(allow(muted, action).is_err());
-                assert!(allow(Standing { at: Timestamp(7), ..muted }, action).is_ok(), "it has ended");
-            }
-            assert!(allow(muted, Action::View).is_ok());
-        }
-    }
-
-    #[test]
-    fn who_is_banned_comes_back_when_that_has_ended() {
-        let banned = Standing { banned_until: Some(Timestamp(7)), ..Standing::new(ConversationKind::Channel, None) };
-        let refused = allow(banned, Action::Join).map_err(|rejection| rejection.message);
-        assert_eq!(refused, Err("you are banned from this conversation until 1970-01-01T00:00:00.007Z".into()));
-        assert!(allow(Standing { at: Timestamp(7), ..banned }, Action::Join).is_ok());
-        assert!(allow(banned, Action::JoinByInvite).is_err(), "a link does not help");
-        let owner = Standing { role: Some(Role::Owner), ..banned };
-        assert!(allow(owner, Action::AddMembers).is_err(), "nor is it added meanwhile");
-        let forever = Standing { banned_until: Some(Timestamp::FOREVER), ..banned };
-        let refused = allow(forever, Action::Join).map_err(|rejection| rejection.message);
-        assert_eq!(refused, Err("you are banned from this conversation".into()));
-    }
-}
+mod tests;

@@ -22,7 +22,7 @@ use super::failure::json;
 use super::outbox::Worth;
 use super::ports::{EventRow, Journal, OpenError};
 use super::shapes::{self, Opener};
-use crate::codec::records::{ConversationEvent, Delivery, Marks, MemberState, Receipt, Signal};
+use crate::codec::records::{ConversationEvent, Delivery, Marks, MemberState, Receipt, Signal, UserEvent};
 use crate::codec::{DecodeError, Record};
 use crate::domain::{ConversationId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use crate::log::{Fetched, ReadError, Records, topics};
@@ -194,6 +194,7 @@ impl Deliveries {
             ConversationEvent::NAME => self.event(codec.decode(record)?, users),
             Receipt::NAME => self.receipt(&codec.decode(record)?, users),
             MemberState::NAME => own::changed(&self.edge, &codec.decode(record)?),
+            UserEvent::NAME => own::of_user(&self.edge, &codec.decode(record)?),
             Signal::NAME => self.signal(&codec.decode(record)?, users),
             // A newer sequencer knows more than this gateway; it is nothing with a position, so nobody sees a gap.
             unknown => tracing::debug!(unknown, "a delivery of an unknown record"),

@@ -19,6 +19,7 @@ use super::pending::Pending;
 use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Search, Sessions, Tokens};
 use super::rate::Rate;
 use super::seen::Seen;
+use super::typing::Typing;
 use crate::codec::records::{ConversationCommand, Reply, ReplyTo, Signal, UserCommand};
 use crate::codec::{Codec, EncodeError};
 use crate::config;
@@ -69,6 +70,8 @@ pub struct Options {
     pub members_per_command: usize,
     /// The most users one socket may watch.
     pub watched_users: usize,
+    /// The most members of whom `receipts` says who has read.
+    pub receipts_listed_members: usize,
     /// How long an access token is good if its tenant does not say.
     pub token_ttl: Duration,
     /// The longest that a tenant may say.
@@ -97,6 +100,7 @@ impl Options {
             name_bytes: 256,
             members_per_command: MAX_USERS_A_COMMAND,
             watched_users: 200,
+            receipts_listed_members: 50,
             token_ttl: Duration::from_hours(24),
             token_max_ttl: Duration::from_hours(30 * 24),
         }
@@ -104,7 +108,7 @@ impl Options {
 
     /// As configured, for an installation with `partitions` a topic.
     pub fn configured(config: &config::Config, partitions: i32) -> Self {
-        let config::Config { gateway, limits, crypto, .. } = config;
+        let config::Config { gateway, limits, crypto, sequencer, .. } = config;
         Self {
             max_sockets: gateway.max_connections,
             max_frame_bytes: gateway.max_frame_bytes,
@@ -126,6 +130,7 @@ impl Options {
             name_bytes: limits.name_bytes,
             members_per_command: limits.members_per_command,
             watched_users: limits.watched_users,
+            receipts_listed_members: sequencer.receipts_fanout_members,
             token_ttl: crypto.token_ttl,
             token_max_ttl: crypto.token_max_ttl,
             ..Self::new(partitions)
@@ -186,6 +191,8 @@ pub struct Edge {
     user_commands: Admission,
     /// Read your writes.
     pub seen: Arc<Seen>,
+    /// Who was last said to type.
+    pub typing: Typing,
     /// Cancelled when the gateway begins to stop: no new sockets.
     pub draining: CancellationToken,
     /// The tasks of all sockets, those before `hello` too.
@@ -213,6 +220,7 @@ impl Edge {
             hub,
             pending: Arc::default(),
             seen: Arc::default(),
+            typing: Typing::default(),
             draining: CancellationToken::new(),
             sockets: TaskTracker::new(),
             ready: AtomicBool::new(false),

@@ -18,7 +18,8 @@ use super::ports::*;
 use crate::codec::records::{ConversationCommand, Delivery, Marks, PresenceStatus, Reply, Session};
 use crate::codec::{Codec, Record};
 use crate::crypto::Field;
-use crate::domain::policy::{ConversationKind, Role, Standing};
+use crate::domain::policy::{ConversationKind, Role, Sight, Standing};
+use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use crate::log::AppendError;
 
@@ -164,6 +165,18 @@ impl Reads for FakeReads {
 
     async fn blocks(&self, _: UserId, _: Option<UserId>, _: u32) -> Result<Vec<UserId>, ReadError> {
         Ok(Vec::new())
+    }
+
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ReadError> {
+        Ok(asked.iter().map(|_| Sight { status: true, last_seen: true }).collect())
+    }
+
+    async fn privacy(&self, _: UserId) -> Result<Privacy, ReadError> {
+        Ok(Privacy::default())
+    }
+
+    async fn receipts(&self, _: ConversationId, _: i64, _: usize) -> Result<ReceiptsRow, ReadError> {
+        Ok(ReceiptsRow { members: 1, read: 1, delivered: 1, users: None })
     }
 
     async fn user(&self, _: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {
@@ -428,7 +441,7 @@ pub struct FakePresence;
 
 #[async_trait]
 impl Presence for FakePresence {
-    fn connected(&self, _: &Session) {}
+    fn connected(&self, _: &Session, _: PresenceStatus) {}
 
     fn disconnected(&self, _: &Session) {}
 
@@ -436,17 +449,25 @@ impl Presence for FakePresence {
         Ok(())
     }
 
-    async fn watch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
-        self.current(socket.tenant, users).await
+    fn watch(&self, _: &Socket, _: &[UserId]) -> Result<(), Failure> {
+        Ok(())
     }
 
-    async fn unwatch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
-        self.current(socket.tenant, users).await
-    }
+    fn unwatch(&self, _: &Socket, _: &[UserId]) {}
 
-    async fn current(&self, _: TenantId, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
+    async fn seen_by(
+        &self,
+        _: TenantId,
+        _: UserId,
+        _: Option<&Socket>,
+        users: &[UserId],
+    ) -> Result<Vec<PresenceRow>, Failure> {
         let row = |user: &UserId| PresenceRow { user: *user, status: PresenceStatus::Online, last_seen: None };
         Ok(users.iter().map(row).collect())
+    }
+
+    async fn regarded_anew(&self, _: TenantId, _: &[UserId]) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

@@ -34,6 +34,7 @@ pub mod shapes;
 pub mod socket;
 pub mod spec;
 pub mod tls;
+pub mod typing;
 
 pub use deliveries::Deliveries;
 pub use edge::{Edge, Identity, Options, Ports};

@@ -17,12 +17,13 @@ use super::hub::Socket;
 use crate::codec::records::{Marks, PresenceStatus, Session};
 use crate::crypto::Field;
 
-use crate::domain::policy::Role;
+use crate::domain::policy::{Role, Sight};
+use crate::domain::user::Privacy;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
 pub use rows::{
-    ChannelRow, ConversationRow, EditRow, EventRow, InviteRow, LocatedRow, Membership, MessageRow, ReactionRow, Sealed,
-    ThreadRange, ThreadRow, VotesRow,
+    ChannelRow, ConversationRow, EditRow, EventRow, InviteRow, LocatedRow, Membership, MessageRow, PointersRow,
+    ReactionRow, ReceiptsRow, Sealed, ThreadRange, ThreadRow, VotesRow,
 };
 pub use search::{Search, Searchable, TermsHit, WantedTerms};
 
@@ -167,6 +168,12 @@ pub trait Reads: Send + Sync {
     async fn blocked(&self, user: UserId, users: &[UserId]) -> Result<Vec<UserId>, ReadError>;
     /// The first `limit` users with an id after `after` whom `user` has blocked, in order of their ids.
     async fn blocks(&self, user: UserId, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, ReadError>;
+    /// What the first of each two sees of whether the second is there.
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ReadError>;
+    /// To whom a user shows itself.
+    async fn privacy(&self, user: UserId) -> Result<Privacy, ReadError>;
+    /// How far the members have got.
+    async fn receipts(&self, conversation: ConversationId, seq: i64, listed: usize) -> Result<ReceiptsRow, ReadError>;
     /// A user's profile.
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError>;
     /// How far the views are: the next journal offset of each partition.
@@ -319,16 +326,24 @@ pub struct PresenceRow {
 /// Who is there.
 #[async_trait]
 pub trait Presence: Send + Sync {
-    /// A socket said `hello`.
-    fn connected(&self, session: &Session);
+    /// A socket said `hello`, and shows this.
+    fn connected(&self, session: &Session, status: PresenceStatus);
     /// A socket ended; perhaps before it was [`Presence::connected`].
     fn disconnected(&self, session: &Session);
     /// What this socket shows.
     async fn set(&self, socket: &Arc<Socket>, status: PresenceStatus) -> Result<(), Failure>;
-    /// From now on the socket hears of these users of its tenant (at most 200 in all: `too_large`). What they are now.
-    async fn watch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
-    /// Not any more. What they are now.
-    async fn unwatch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
-    /// What they are now.
-    async fn current(&self, tenant: TenantId, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure>;
+    /// From now on the socket hears of these users of its tenant (at most 200 in all: `too_large`), once it was told what they are now.
+    fn watch(&self, socket: &Socket, users: &[UserId]) -> Result<(), Failure>;
+    /// Not any more.
+    fn unwatch(&self, socket: &Socket, users: &[UserId]);
+    /// What they are now, as `user` of `tenant` sees it.
+    async fn seen_by(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        socket: Option<&Socket>,
+        users: &[UserId],
+    ) -> Result<Vec<PresenceRow>, Failure>;
+    /// Who sees these users of `tenant` has changed, and the views have it.
+    async fn regarded_anew(&self, tenant: TenantId, users: &[UserId]) -> Result<(), Failure>;
 }

@@ -275,7 +275,7 @@ impl Item {
             index: event.index,
             external_id,
             user_name,
-            body: event.user_blocked.map(|of| json!(of)),
+            body: event.user_blocked.map(|of| json!(of)).or_else(|| event.user_privacy.map(|privacy| json!(privacy))),
             ..Self::default()
         }
     }

@@ -93,6 +93,7 @@ impl Aggregate for Users {
             user_registered: None,
             user_updated: None,
             user_blocked: None,
+            user_privacy: None,
         };
         let mut key = None;
         match &recorded.event {
@@ -102,6 +103,7 @@ impl Aggregate for Users {
             }
             Event::Updated(profile) => event.user_updated = Some(profile.clone()),
             Event::Blocked(of) | Event::Unblocked(of) => event.user_blocked = Some(*of),
+            Event::PrivacyChanged(privacy) => event.user_privacy = Some(*privacy),
             Event::Rewrapped(_) => {}
         }
         let value = Some(codec.encode(&event)?);
@@ -142,8 +144,11 @@ impl Aggregate for Users {
         RosterChange::default()
     }
 
-    fn hears(_: &Event) -> Hears {
-        Hears::Everyone
+    fn hears(event: &Event) -> Hears {
+        match event {
+            Event::PrivacyChanged(_) => Hears::Actor,
+            _ => Hears::Everyone,
+        }
     }
 
     fn forget(_: &mut User, _: Timestamp, _: i64) {}
@@ -196,9 +201,10 @@ fn key_record(
 fn event_of(event: Option<UserEvent>, key: Option<UserKey>) -> Option<Event> {
     let key = key.map(|key| WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped });
     let Some(event) = event else { return key.map(Event::Rewrapped) };
-    match (event.r#type.as_str(), event.user_blocked) {
-        ("user.blocked", Some(of)) => return Some(Event::Blocked(of)),
-        ("user.unblocked", Some(of)) => return Some(Event::Unblocked(of)),
+    match (event.r#type.as_str(), event.user_blocked, event.user_privacy) {
+        ("user.blocked", Some(of), _) => return Some(Event::Blocked(of)),
+        ("user.unblocked", Some(of), _) => return Some(Event::Unblocked(of)),
+        ("user.privacy_changed", _, Some(privacy)) => return Some(Event::PrivacyChanged(privacy)),
         _ => {}
     }
     match (event.user_registered, event.user_updated, key) {

@@ -4,6 +4,7 @@ mod due;
 mod entrances;
 mod installation;
 mod load;
+mod people;
 mod reads;
 mod restores;
 mod rows;
@@ -21,6 +22,7 @@ use crate::projector::catalog::{self, Installed};
 pub use due::Due;
 pub use entrances::{ChannelRow, InviteRow};
 pub use load::{LoadedConversations, LoadedUsers};
+pub use people::{PointersRow, ReceiptsRow};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
 pub use rows::{

@@ -82,6 +82,9 @@ async fn every_push_comes_as_it_is_described() {
         };
         heard.insert((*push).to_owned());
     }
+    stage.a.ok("privacy.set", json!({ "last_seen": "contacts" })).await;
+    stage.a2.wait("her privacy", |frame| frame["type"] == "privacy.changed").await;
+    heard.insert("privacy.changed".to_owned());
     stage.a.ok("presence.watch", json!({ "users": [stage.bob.user] })).await;
     stage.b.ok("presence.set", json!({ "status": "away" })).await;
     stage.a.wait("Bob away", |frame| frame["type"] == "presence" && frame["data"]["status"] == "away").await;

@@ -20,7 +20,7 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "message.edit" => json!({ "conversation": conversation, "seq": 1, "text": "mine" }),
         "message.delete" => json!({ "conversation": conversation, "seq": 1, "scope": "everyone" }),
         "reaction.add" | "reaction.remove" => json!({ "conversation": conversation, "seq": 1, "emoji": "👍" }),
-        "read" | "delivered" | "message.pin" | "message.unpin" | "message.get" | "poll.close" => {
+        "read" | "delivered" | "message.pin" | "message.unpin" | "message.get" | "poll.close" | "receipts" => {
             json!({ "conversation": conversation, "seq": 1 })
         }
         "conversation.update" => json!({ "conversation": conversation, "name": "mine" }),
@@ -45,7 +45,9 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "history" => json!({ "conversation": conversation }),
         "events" => json!({ "conversation": conversation, "after_position": 0 }),
         // No id of others in them.
-        "ping" | "auth.refresh" | "presence.set" | "inbox" | "blocks" | "channels" => return None,
+        "ping" | "auth.refresh" | "presence.set" | "privacy" | "privacy.set" | "inbox" | "blocks" | "channels" => {
+            return None;
+        }
         other => panic!("{other} may name something of others: say here what"),
     })
 }

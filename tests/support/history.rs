@@ -16,7 +16,7 @@ use tidings::domain::conversation::{
     UpdateConversation, Users as Members, Vote,
 };
 use tidings::domain::decision::Decision;
-use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role};
+use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role, ShownTo};
 use tidings::domain::user::{self, Profile, User, WrappedKey};
 use tidings::domain::{CommandId, ConversationId, EventId, InviteId, LinkId, TenantId, Timestamp, UserId};
 use tidings::log::{partition_of, topics};
@@ -114,6 +114,8 @@ enum What {
     },
     Accept,
     Decline,
+    /// To whom one shows oneself.
+    Privacy(Option<ShownTo>, Option<ShownTo>),
     Ban {
         lift: bool,
         ends: bool,
@@ -176,8 +178,12 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// Of users only.
 pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    let what =
-        prop_oneof![prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put), any::<bool>().prop_map(What::BlockUser),];
+    let shown_to = || prop::option::of(prop::sample::select(ShownTo::ALL));
+    let what = prop_oneof![
+        prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
+        any::<bool>().prop_map(What::BlockUser),
+        (shown_to(), shown_to()).prop_map(|(presence, last_seen)| What::Privacy(presence, last_seen)),
+    ];
     vec(step(what), 1..most)
 }
 
@@ -255,6 +261,10 @@ impl History {
                     let block = if *block { user::Command::Block(other) } else { user::Command::Unblock(other) };
                     self.of_user(step, block);
                 }
+                What::Privacy(presence, last_seen) => {
+                    let change = user::ChangePrivacy { presence: *presence, last_seen: *last_seen };
+                    self.of_user(step, user::Command::SetPrivacy(change));
+                }
                 what => {
                     if matches!(what, What::Expire { .. }) {
                         self.now = self.now.plus(500);
@@ -309,7 +319,9 @@ impl History {
             What::Remove => Command::RemoveMembers(Members { users: others }),
             What::Join => Command::Join,
             What::Leave => Command::Leave,
-            What::Invent | What::Put(_) | What::BlockUser(_) => return self.invent(id, actor, state.clone()),
+            What::Invent | What::Put(_) | What::BlockUser(_) | What::Privacy(..) => {
+                return self.invent(id, actor, state.clone());
+            }
             what => self.rarer(what, state, &others),
         };
         // Mostly by somebody who may, or members would hardly ever change.

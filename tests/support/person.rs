@@ -164,6 +164,12 @@ impl Person {
         }
     }
 
+    /// Awaits that `user` is shown as `status`; all that is pushed is kept but that.
+    pub async fn wait_kept_presence(&mut self, user: &str, status: &str) {
+        let shown = |f: &Value| f["type"] == "presence" && f["data"]["user"] == user && f["data"]["status"] == status;
+        self.wait_kept(shown).await;
+    }
+
     /// The code with which the server closes; what comes before it is kept.
     pub async fn close_code(&mut self) -> u16 {
         let deadline = Instant::now() + PATIENCE;

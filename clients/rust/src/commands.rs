@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::event::Event;
 use crate::search::{Query, SearchPage};
-use crate::types::{Conversation, Message, Presence, Thread, nullable};
+use crate::types::{Conversation, Message, Presence, Privacy, Receipts, Thread, nullable};
 
 /// Something that can send a command and get its answer.
 pub trait Call: Sync {
@@ -354,6 +354,26 @@ pub trait Commands: Call {
     fn unblock(&self, user: &str) -> impl Future<Output = Result<(), Error>> + Send {
         let data = json!({"user": user});
         async move { self.call("unblock", data).await.map(drop) }
+    }
+
+    /// To whom this user shows itself.
+    fn privacy(&self) -> impl Future<Output = Result<Privacy, Error>> + Send {
+        self.call_as("privacy", json!({}))
+    }
+
+    /// Shows this user's presence and when it was last seen to `everyone`, `contacts` or `nobody`; what is not given stays.
+    fn set_privacy(
+        &self,
+        presence: Option<&str>,
+        last_seen: Option<&str>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let data = json!({"presence": presence, "last_seen": last_seen});
+        async move { self.call("privacy.set", data).await.map(drop) }
+    }
+
+    /// How many members have read a message, and whom it has reached.
+    fn receipts(&self, conversation: &str, seq: u64) -> impl Future<Output = Result<Receipts, Error>> + Send {
+        self.call_as("receipts", json!({"conversation": conversation, "seq": seq}))
     }
 
     /// How this user sees the conversation: `muted_until`, `pinned`, `archived`, `notify`.

@@ -48,4 +48,6 @@ pub use search::{Query, SearchPage};
 pub use session::{Events, Hello, Session, Welcome};
 pub use socket::Socket;
 pub use timeline::Timeline;
-pub use types::{Attachment, Conversation, Location, Member, Message, Presence, Reaction, Thread};
+pub use types::{
+    Attachment, Conversation, Location, Member, Message, Pointers, Presence, Privacy, Reaction, Receipts, Thread,
+};

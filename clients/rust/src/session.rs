@@ -37,6 +37,9 @@ pub struct Hello {
     /// Of the last `caught_up`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// What this socket shows from its beginning: `online` (without it), `away` or `invisible`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 impl std::fmt::Debug for Hello {

@@ -222,6 +222,44 @@ pub struct Presence {
     pub last_seen: Option<String>,
 }
 
+/// To whom a user shows itself: `everyone`, `contacts` or `nobody`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Privacy {
+    /// Whether it is online.
+    pub presence: String,
+    /// When it was last seen.
+    pub last_seen: String,
+}
+
+/// How far the members of a conversation have got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Receipts {
+    /// Of the message.
+    pub seq: u64,
+    /// How many have read it.
+    pub read: u64,
+    /// How many it has reached.
+    pub delivered: u64,
+    /// How many there are.
+    pub members: u64,
+    /// Each of them; absent where they are many.
+    pub users: Option<Vec<Pointers>>,
+}
+
+/// How far a member has got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Pointers {
+    /// `usr_…`.
+    pub user: String,
+    /// The newest message that it has read.
+    pub read_seq: u64,
+    /// The newest that has reached it.
+    pub delivered_seq: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::domain::conversation::{
     self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Invite, Located, MarkRead,
     MemberRole, OfInvite, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
 };
-use crate::domain::user::{self, OfUser, Profile, WrappedKey};
+use crate::domain::user::{self, ChangePrivacy, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
 /// Where a reply goes.
@@ -214,35 +214,40 @@ pub struct UserCommand {
     /// Body of `user.block` and `user.unblock`.
     #[serde(default)]
     pub other: Option<OfUser>,
+    /// Body of `user.set_privacy`.
+    #[serde(default)]
+    pub privacy: Option<ChangePrivacy>,
 }
 
 impl UserCommand {
-    /// A record that creates or updates `user`.
-    pub fn put(tenant: TenantId, user: UserId, profile: Profile) -> Self {
+    fn new(kind: &str, tenant: TenantId, user: UserId) -> Self {
         Self {
             command_id: CommandId::generate(),
-            r#type: "user.put".into(),
-            tenant,
-            user,
-            reply_to: None,
-            traceparent: None,
-            user_put: Some(profile),
-            other: None,
-        }
-    }
-
-    /// A record of `user` blocking `other`, or not any more.
-    pub fn block(tenant: TenantId, user: UserId, other: UserId, blocked: bool) -> Self {
-        Self {
-            command_id: CommandId::generate(),
-            r#type: if blocked { "user.block" } else { "user.unblock" }.into(),
+            r#type: kind.to_owned(),
             tenant,
             user,
             reply_to: None,
             traceparent: None,
             user_put: None,
-            other: Some(OfUser { user: other }),
+            other: None,
+            privacy: None,
         }
+    }
+
+    /// A record that creates or updates `user`.
+    pub fn put(tenant: TenantId, user: UserId, profile: Profile) -> Self {
+        Self { user_put: Some(profile), ..Self::new("user.put", tenant, user) }
+    }
+
+    /// A record of `user` blocking `other`, or not any more.
+    pub fn block(tenant: TenantId, user: UserId, other: UserId, blocked: bool) -> Self {
+        let kind = if blocked { "user.block" } else { "user.unblock" };
+        Self { other: Some(OfUser { user: other }), ..Self::new(kind, tenant, user) }
+    }
+
+    /// A record that changes to whom `user` shows itself.
+    pub fn set_privacy(tenant: TenantId, user: UserId, change: ChangePrivacy) -> Self {
+        Self { privacy: Some(change), ..Self::new("user.set_privacy", tenant, user) }
     }
 
     /// What `decide` takes, with the broker's append time. The caller adds a fresh key.
@@ -255,6 +260,7 @@ impl UserCommand {
             "user.put" => user::Command::Put(self.user_put.ok_or_else(missing)?),
             "user.block" => user::Command::Block(self.other.ok_or_else(missing)?),
             "user.unblock" => user::Command::Unblock(self.other.ok_or_else(missing)?),
+            "user.set_privacy" => user::Command::SetPrivacy(self.privacy.ok_or_else(missing)?),
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })

@@ -8,7 +8,7 @@ use crate::domain::conversation::{
     MessageDeleted, MessageEdited, MessageSent, OfInvite, OfMessage, Reaction, Read, Restriction, Settings,
     UpdateConversation, Users, Vote,
 };
-use crate::domain::user::{OfUser, Profile};
+use crate::domain::user::{OfUser, Privacy, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 
 /// What happened in a conversation.
@@ -305,6 +305,9 @@ pub struct UserEvent {
     /// Body of `user.blocked` and `user.unblocked`.
     #[serde(default)]
     pub user_blocked: Option<OfUser>,
+    /// Body of `user.privacy_changed`.
+    #[serde(default)]
+    pub user_privacy: Option<Privacy>,
 }
 
 /// A data key, wrapped by a master key.

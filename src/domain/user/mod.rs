@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::decision;
 use super::decision::Done;
+use super::policy::ShownTo;
 use super::{ErrorCode, Rejection, TenantId, Timestamp, UserId};
 
 /// The most users that one can block.
@@ -27,6 +29,8 @@ pub struct User {
     pub profile: Profile,
     /// With whom it does not want to write.
     pub blocked: BTreeSet<UserId>,
+    /// To whom it shows itself.
+    pub privacy: Privacy,
     /// The newest event.
     pub last_position: i64,
     /// The time of the newest event.
@@ -48,6 +52,41 @@ pub struct Profile {
 pub struct OfUser {
     /// Whom.
     pub user: UserId,
+}
+
+/// To whom a user shows itself. Body of the event: all of it, as it is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Privacy {
+    /// Who sees whether it is online.
+    pub presence: ShownTo,
+    /// Who sees when it was last seen; nobody who does not see whether it is online.
+    pub last_seen: ShownTo,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Self { presence: ShownTo::Everyone, last_seen: ShownTo::Everyone }
+    }
+}
+
+/// Body of the command: what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangePrivacy {
+    /// See [`Privacy::presence`].
+    #[serde(default)]
+    pub presence: Option<ShownTo>,
+    /// See [`Privacy::last_seen`].
+    #[serde(default)]
+    pub last_seen: Option<ShownTo>,
+}
+
+impl Privacy {
+    fn with(self, change: ChangePrivacy) -> Self {
+        Self {
+            presence: change.presence.unwrap_or(self.presence),
+            last_seen: change.last_seen.unwrap_or(self.last_seen),
+        }
+    }
 }
 
 /// A data key, wrapped by a master key.
@@ -87,6 +126,8 @@ pub enum Command {
     Block(OfUser),
     /// And again.
     Unblock(OfUser),
+    /// Show oneself to others than until now.
+    SetPrivacy(ChangePrivacy),
 }
 
 /// What happened.
@@ -107,6 +148,8 @@ pub enum Event {
     Blocked(OfUser),
     /// And again.
     Unblocked(OfUser),
+    /// It shows itself to these from now on.
+    PrivacyChanged(Privacy),
 }
 
 impl Event {
@@ -118,6 +161,7 @@ impl Event {
             Self::Rewrapped(_) => "user.key_rewrapped",
             Self::Blocked(_) => "user.blocked",
             Self::Unblocked(_) => "user.unblocked",
+            Self::PrivacyChanged(_) => "user.privacy_changed",
         }
     }
 }
@@ -134,6 +178,7 @@ pub fn decide(state: Option<&User>, input: &Input) -> Decision {
         Command::Rewrap(key) => return decide_rewrap(state, input, key),
         Command::Block(of) => return decide_block(state, input, *of, true),
         Command::Unblock(of) => return decide_block(state, input, *of, false),
+        Command::SetPrivacy(change) => return decide_privacy(state, input, *change),
     };
     if let Err(rejection) = check(profile) {
         return Decision::Reject(rejection);
@@ -189,6 +234,16 @@ fn decide_block(state: Option<&User>, input: &Input, of: OfUser, block: bool) ->
     Decision::Record(Recorded { actor: input.user, at, position, event })
 }
 
+fn decide_privacy(state: Option<&User>, input: &Input, change: ChangePrivacy) -> Decision {
+    let Some(user) = state.filter(|user| user.tenant == input.tenant) else { return Decision::Reject(not_found()) };
+    let privacy = user.privacy.with(change);
+    if privacy == user.privacy {
+        return Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true });
+    }
+    let (at, position) = (input.at.max(user.last_at), user.last_position + 1);
+    Decision::Record(Recorded { actor: input.user, at, position, event: Event::PrivacyChanged(privacy) })
+}
+
 fn check(profile: &Profile) -> Result<(), Rejection> {
     if profile.external_id.is_empty() || profile.external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Rejection::new(
@@ -211,7 +266,8 @@ fn check(profile: &Profile) -> Result<(), Rejection> {
 pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
     if let Event::Registered { profile, .. } = &recorded.event {
         let (last_position, last_at) = (recorded.position, recorded.at);
-        *state = Some(User { tenant, profile: profile.clone(), blocked: BTreeSet::new(), last_position, last_at });
+        let (profile, privacy) = (profile.clone(), Privacy::default());
+        *state = Some(User { tenant, profile, blocked: BTreeSet::new(), privacy, last_position, last_at });
         return;
     }
     let Some(user) = state else { return };
@@ -219,109 +275,11 @@ pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
         Event::Updated(profile) => user.profile.clone_from(profile),
         Event::Blocked(of) => drop(user.blocked.insert(of.user)),
         Event::Unblocked(of) => drop(user.blocked.remove(&of.user)),
+        Event::PrivacyChanged(privacy) => user.privacy = *privacy,
         Event::Registered { .. } | Event::Rewrapped(_) => return,
     }
     (user.last_position, user.last_at) = (recorded.position, recorded.at);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn input(name: &str) -> Input {
-        Input {
-            tenant: TenantId::from_bytes([1; 16]),
-            user: UserId::from_bytes([2; 16]),
-            at: Timestamp(5),
-            fresh_key: Some(WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"k") }),
-            command: Command::Put(Profile { external_id: "x".into(), name: Some(name.into()) }),
-        }
-    }
-
-    #[test]
-    fn a_user_is_registered_with_a_key_then_updated_then_left_alone() {
-        let mut state = None;
-        for (name, expected) in [("Ada", Some("user.registered")), ("Ada", None), ("Ada L.", Some("user.updated"))] {
-            let decision = decide(state.as_ref(), &input(name));
-            match (&decision, expected) {
-                (Decision::Record(recorded), Some(kind)) => {
-                    assert_eq!(recorded.event.name(), kind);
-                    evolve(&mut state, input(name).tenant, recorded);
-                }
-                (Decision::Done(done), None) => assert!(done.duplicate),
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(state.map(|u| u.last_position), Some(2));
-    }
-
-    #[test]
-    fn a_key_is_wrapped_anew_for_a_user_who_is_there_and_only_once() {
-        let old = WrappedKey { version: 1, master: "old".into(), wrapped: Bytes::from_static(b"o") };
-        let fresh = WrappedKey { version: 1, master: "m".into(), wrapped: Bytes::from_static(b"k") };
-        let rewrap = |key: &WrappedKey| Input { command: Command::Rewrap(key.clone()), ..input("Ada") };
-        let code = |decision| match decision {
-            Decision::Reject(rejection) => Some(rejection.code),
-            _ => None,
-        };
-        assert_eq!(code(decide(None, &rewrap(&old))), Some(ErrorCode::NotFound), "it would bring a lost key back");
-        let mut state = None;
-        if let Decision::Record(recorded) = decide(None, &input("Ada")) {
-            evolve(&mut state, input("Ada").tenant, &recorded);
-        }
-        let Decision::Record(recorded) = decide(state.as_ref(), &rewrap(&old)) else { panic!("not recorded") };
-        assert_eq!((recorded.position, &recorded.event), (0, &Event::Rewrapped(fresh.clone())));
-        let before = state.clone();
-        evolve(&mut state, input("Ada").tenant, &recorded);
-        assert_eq!(state, before);
-        assert!(matches!(decide(state.as_ref(), &rewrap(&fresh)), Decision::Done(done) if done.duplicate));
-        for strange in [Input { fresh_key: None, ..rewrap(&old) }, rewrap(&WrappedKey { version: 2, ..old.clone() })] {
-            assert_eq!(code(decide(state.as_ref(), &strange)), Some(ErrorCode::Conflict));
-        }
-        let elsewhere = Input { tenant: TenantId::from_bytes([9; 16]), ..rewrap(&old) };
-        assert_eq!(code(decide(state.as_ref(), &elsewhere)), Some(ErrorCode::NotFound));
-    }
-
-    #[test]
-    fn a_user_is_blocked_and_unblocked_once_each() {
-        let mut state = None;
-        let mut when = |command: Command| {
-            let input = Input { command, ..input("Ada") };
-            let decision = decide(state.as_ref(), &input);
-            if let Decision::Record(recorded) = &decision {
-                evolve(&mut state, input.tenant, recorded);
-            }
-            (decision, state.as_ref().map_or(0, |user| user.blocked.len()))
-        };
-        let other = OfUser { user: UserId::from_bytes([7; 16]) };
-        assert!(matches!(when(Command::Block(other)).0, Decision::Reject(r) if r.code == ErrorCode::NotFound));
-        when(input("Ada").command);
-        assert_eq!(when(Command::Block(other)).1, 1);
-        assert!(matches!(when(Command::Block(other)), (Decision::Done(done), 1) if done.duplicate));
-        assert_eq!(when(input("Ada L.").command).1, 1, "another name changes nothing of it");
-        assert_eq!(when(Command::Unblock(other)).1, 0);
-        assert!(matches!(when(Command::Unblock(other)), (Decision::Done(done), 0) if done.duplicate));
-        let oneself = Command::Block(OfUser { user: UserId::from_bytes([2; 16]) });
-        assert!(matches!(when(oneself).0, Decision::Reject(r) if r.code == ErrorCode::BadRequest));
-    }
-
-    #[test]
-    fn what_postgres_cannot_keep_is_refused() {
-        let by_name = input("A\0da");
-        let mut by_id = input("Ada");
-        by_id.command = Command::Put(Profile { external_id: "\0".into(), name: None });
-        for input in [by_name, by_id] {
-            let decision = decide(None, &input);
-            assert!(matches!(&decision, Decision::Reject(r) if r.code == ErrorCode::BadRequest), "{decision:?}");
-        }
-    }
-
-    #[test]
-    fn a_user_of_another_tenant_is_not_found() {
-        let mut state = None;
-        if let Decision::Record(recorded) = decide(None, &input("Ada")) {
-            evolve(&mut state, TenantId::from_bytes([9; 16]), &recorded);
-        }
-        assert!(matches!(decide(state.as_ref(), &input("Eve")), Decision::Reject(r) if r.code == ErrorCode::NotFound));
-    }
-}
+mod tests;

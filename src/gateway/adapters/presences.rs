@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use async_trait::async_trait;
 
 use crate::codec::records::{PresenceStatus, Session};
-use crate::domain::{TenantId, UserId};
+use crate::domain::policy::Sight;
+use crate::domain::{SessionId, TenantId, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
 use crate::gateway::hub::Socket;
 use crate::gateway::outbox::Worth;
-use crate::gateway::ports::{Presence, PresenceRow};
+use crate::gateway::ports::{Presence, PresenceRow, ReadError};
 use crate::gateway::presence::{PresenceError, PresenceSink, Presences, View, Watcher};
 use crate::gateway::shapes;
 
@@ -41,8 +42,8 @@ fn failure(error: &PresenceError) -> Failure {
 
 #[async_trait]
 impl Presence for Present {
-    fn connected(&self, session: &Session) {
-        self.0.connected(session);
+    fn connected(&self, session: &Session, status: PresenceStatus) {
+        self.0.connected(session, status);
     }
 
     fn disconnected(&self, session: &Session) {
@@ -53,17 +54,31 @@ impl Presence for Present {
         self.0.set(socket.session, status).await.map_err(|error| failure(&error))
     }
 
-    async fn watch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
-        let views = self.0.watch(watcher(socket), users).map_err(|error| failure(&error))?;
-        Ok(rows(&views))
+    fn watch(&self, socket: &Socket, users: &[UserId]) -> Result<(), Failure> {
+        self.0.watch(watcher(socket), users).map_err(|error| failure(&error))
     }
 
-    async fn unwatch(&self, socket: &Arc<Socket>, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
-        Ok(rows(&self.0.unwatch(watcher(socket), users)))
+    fn unwatch(&self, socket: &Socket, users: &[UserId]) {
+        self.0.unwatch(watcher(socket), users);
     }
 
-    async fn current(&self, tenant: TenantId, users: &[UserId]) -> Result<Vec<PresenceRow>, Failure> {
-        Ok(rows(&self.0.current(tenant, users)))
+    async fn seen_by(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        socket: Option<&Socket>,
+        users: &[UserId],
+    ) -> Result<Vec<PresenceRow>, Failure> {
+        let nobodys = Watcher { tenant, user, session: SessionId::default() };
+        let views = self.0.seen_by(socket.map_or(nobodys, watcher), users).await;
+        views.map(|views| rows(&views)).map_err(|error| match error {
+            PresenceError::LookUp(error) => error.into(),
+            error => failure(&error),
+        })
+    }
+
+    async fn regarded_anew(&self, tenant: TenantId, users: &[UserId]) -> Result<(), Failure> {
+        self.0.regarded_anew(tenant, users).await.map_err(|error| failure(&error))
     }
 }
 
@@ -79,6 +94,7 @@ impl PresencePusher {
     }
 }
 
+#[async_trait]
 impl PresenceSink for PresencePusher {
     fn presence(&self, view: &View, watchers: &[Watcher]) {
         let Some(edge) = self.0.get().and_then(Weak::upgrade) else { return };
@@ -86,5 +102,10 @@ impl PresenceSink for PresencePusher {
         for watcher in watchers {
             edge.hub.push_session(watcher.user, watcher.session, &frame, Worth::Passing);
         }
+    }
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ReadError> {
+        let edge = self.0.get().and_then(Weak::upgrade);
+        let edge = edge.ok_or_else(|| ReadError::Failed("the gateway begins or ends".into()))?;
+        edge.ports.reads.sights(asked).await
     }
 }

@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
 use crate::domain::conversation::Event;
-use crate::domain::policy::{Role, Standing};
+use crate::domain::policy::{self, Role, Sight, Standing};
+use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
     ApiKey, ChannelRow, ConversationRow, EventRow, InboxPage, InviteRow, Journal, Membership, MessageRow, ReadError,
-    Reads, ThreadRange, ThreadRow, UserRow,
+    Reads, ReceiptsRow, ThreadRange, ThreadRow, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, Store, StoreError};
@@ -257,6 +258,19 @@ impl Reads for Views {
 
     async fn blocks(&self, user: UserId, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, ReadError> {
         Ok(self.store.blocks(user, after, limit.into()).await?)
+    }
+
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ReadError> {
+        let rows = self.store.relations(asked).await?;
+        Ok(rows.into_iter().map(|(privacy, relation)| policy::sight(privacy, relation)).collect())
+    }
+
+    async fn privacy(&self, user: UserId) -> Result<Privacy, ReadError> {
+        Ok(self.store.privacy(user).await?)
+    }
+
+    async fn receipts(&self, conversation: ConversationId, seq: i64, listed: usize) -> Result<ReceiptsRow, ReadError> {
+        Ok(self.store.receipts(conversation, seq, listed).await?)
     }
 
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {

@@ -37,6 +37,8 @@ pub async fn set(edge: &Edge, context: &Context, other: UserId, blocked: bool) -
     // Whoever looks from now on finds it: a conversation of the two that is not there yet will not be made.
     let partition = edge.partition_of(&context.user.to_string());
     edge.seen.settle(context.user, Scope::Partition(Journal::Users, partition)).await?;
+    // Neither sees any more whether the other is there, or does again.
+    edge.ports.presence.regarded_anew(context.tenant, &[context.user, other]).await?;
     let direct = ConversationId::direct(context.user, other);
     let command = Command::Block(conversation::Block { blocked });
     match edge.ask_conversation(context.command(direct, command)).await {

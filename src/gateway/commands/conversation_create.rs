@@ -1,6 +1,7 @@
 //! `conversation.create`: creating one again gives the same.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use crate::domain::policy::ConversationKind;
 use crate::domain::{ConversationId, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
-use crate::gateway::ports::Place;
+use crate::gateway::ports::{Journal, Place};
+use crate::gateway::seen::Scope;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct Data {
@@ -58,6 +60,7 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
             return Err(blocked);
         }
     }
+    let contacts = (data.kind == ConversationKind::Direct).then(|| data.members.clone());
     let body = CreateConversation { kind: data.kind, members: data.members, name: None, client_id: data.client_id.0 };
     let mut command = context.command(conversation, Command::Create(body));
     if let Some(name) = data.name {
@@ -68,7 +71,30 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
         }
     }
     let done = edge.ask_conversation(command).await?;
+    if let Some(members) = contacts.filter(|_| !done.duplicate) {
+        know_each_other(edge, context, conversation, members);
+    }
     Ok(Answer { conversation, position: done.position, duplicate: done.duplicate })
+}
+
+/// Has gateways look anew who sees these two, when the view has their conversation. Nobody waits for that: if it is not done, they see
+/// each other with the next watch.
+fn know_each_other(edge: &Edge, context: &Context, conversation: ConversationId, mut members: Vec<UserId>) {
+    let (seen, presence) = (Arc::clone(&edge.seen), Arc::clone(&edge.ports.presence));
+    let (tenant, user) = (context.tenant, context.user);
+    let scope = Scope::Partition(Journal::Conversations, edge.partition_of(&conversation.to_string()));
+    members.retain(|member| *member != user);
+    members.push(user);
+    tokio::spawn(async move {
+        let settled = seen.settle(user, scope).await;
+        let told = match settled {
+            Ok(()) => presence.regarded_anew(tenant, &members).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = told {
+            tracing::debug!(%failure, %conversation, "two new contacts see each other's presence with the next watch");
+        }
+    });
 }
 
 fn check_name(name: Option<&str>, max_bytes: usize) -> Result<(), Failure> {

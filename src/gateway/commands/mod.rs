@@ -47,9 +47,12 @@ mod poll_vote;
 mod presence_set;
 mod presence_unwatch;
 mod presence_watch;
+mod privacy;
+mod privacy_set;
 mod reaction_add;
 mod reaction_remove;
 mod read;
+pub mod receipts;
 pub mod requests;
 pub mod search;
 mod thread_read;
@@ -184,6 +187,8 @@ commands! {
     "presence.set" => PresenceSet: presence_set,
     "presence.watch" => PresenceWatch: presence_watch,
     "presence.unwatch" => PresenceUnwatch: presence_unwatch,
+    "privacy" => Privacy: privacy,
+    "privacy.set" => PrivacySet: privacy_set,
     "block" => Block: block,
     "unblock" => Unblock: unblock,
     "blocks" => Blocks: blocks,
@@ -191,6 +196,7 @@ commands! {
     "history" => History: history,
     "events" => Events: events,
     "pins" => Pins: pins,
+    "receipts" => Receipts: receipts,
     "permissions" => Permissions: permissions,
     "search" => Search: search,
 }
@@ -211,6 +217,8 @@ impl Command {
                 | Self::Pins(_)
                 | Self::Permissions(_)
                 | Self::Blocks(_)
+                | Self::Privacy(_)
+                | Self::Receipts(_)
                 | Self::Search(_)
         )
     }

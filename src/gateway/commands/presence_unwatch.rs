@@ -1,6 +1,7 @@
 //! `presence.unwatch`.
 
-use super::{About, Context, Reply, presence_watch};
+use super::presence_watch::{self, now};
+use super::{About, Context, Reply};
 use crate::gateway::edge::Edge;
 
 pub type Data = presence_watch::Data;
@@ -11,10 +12,8 @@ pub const ABOUT: About = About::new("Hears of these users no more.", &[r#"{"user
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let users = data.known(edge, context)?;
-    let presence = &edge.ports.presence;
-    let rows = match &context.socket {
-        Some(socket) => presence.unwatch(socket, &users).await?,
-        None => presence.current(context.tenant, &users).await?,
-    };
-    Ok(rows.into())
+    if let Some(socket) = &context.socket {
+        edge.ports.presence.unwatch(socket, &users);
+    }
+    now(edge, context, &users).await
 }

@@ -8,6 +8,7 @@ use crate::domain::UserId;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::PresenceRow;
+use crate::gateway::seen::Scope;
 use crate::gateway::shapes::Presence;
 
 #[derive(Deserialize, JsonSchema)]
@@ -49,10 +50,19 @@ pub const ABOUT: About = About::new(
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let users = data.known(edge, context)?;
+    // Before the first await: a watch and what comes after it are in order.
+    if let Some(socket) = &context.socket {
+        edge.ports.presence.watch(socket, &users)?;
+    }
+    now(edge, context, &users).await
+}
+
+/// What they are now. Who has just got to know somebody sees what contacts see.
+pub async fn now(edge: &Edge, context: &Context, users: &[UserId]) -> Reply<Answer> {
+    // Views that stay behind show too little at worst: contacts only become more, and who hides or blocks was not answered before they had it.
+    if let Err(failure) = edge.seen.settle(context.user, Scope::All).await {
+        tracing::debug!(%failure, user = %context.user, "presence is shown by views that are behind");
+    }
     let presence = &edge.ports.presence;
-    let rows = match &context.socket {
-        Some(socket) => presence.watch(socket, &users).await?,
-        None => presence.current(context.tenant, &users).await?,
-    };
-    Ok(rows.into())
+    Ok(presence.seen_by(context.tenant, context.user, context.socket.as_deref(), users).await?.into())
 }

@@ -24,6 +24,9 @@ pub const ABOUT: About = About::new(
 );
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
+    if !edge.typing.passes(context.user, data.conversation, data.active) {
+        return Ok(Nothing {});
+    }
     edge.signal(&Signal {
         r#type: "typing".to_owned(),
         tenant: context.tenant,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::records::MemberState;
+use crate::codec::records::{MemberState, UserEvent};
 use crate::gateway::closing::Closing;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
@@ -31,6 +31,13 @@ pub fn changed(edge: &Arc<Edge>, state: &MemberState) {
             edge.hub.close_user(state.user, Closing::Draining);
         }
     });
+}
+
+/// Tells the user's devices here to whom it shows itself now.
+pub fn of_user(edge: &Edge, event: &UserEvent) {
+    if let Some(privacy) = event.user_privacy {
+        edge.hub.push(event.tenant, event.user, &shapes::privacy(privacy), Worth::Durable, None);
+    }
 }
 
 async fn tell(edge: &Edge, state: &MemberState) -> Result<(), Failure> {

@@ -157,7 +157,7 @@ fn typing_is_not_shown_to_the_one_who_types() {
     assert!(pushed(&typing).is_empty());
     assert_eq!(pushed(&other).len(), 1);
     let expected = serde_json::json!({
-        "type": "typing", "conversation": conversation, "data": {"user": ada, "active": true},
+        "type": "typing", "conversation": conversation, "data": {"user": ada, "active": true, "expires_in_ms": 8_000},
     });
     assert_eq!(pushed(&of_eve), [expected]);
 }

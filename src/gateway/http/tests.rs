@@ -72,15 +72,15 @@ async fn commands_have_twins() {
     let ada = world.user();
     let token = world.token(ada);
     assert_eq!(ask(&world, Method::POST, "/v1/commands/ping", &token, "").await, (200, json!({})));
+    let watch = json!({"users": [ada, UserId::generate()]}).to_string();
+    let (_, watched) = ask(&world, Method::POST, "/v1/commands/presence.watch", &token, watch).await;
+    assert_eq!(watched, json!({"presence": [{"user": ada, "status": "online"}]}));
     let data = json!({"conversation": ConversationId::generate(), "seq": 3}).to_string();
     let (answer, command) =
         tokio::join!(ask(&world, Method::POST, "/v1/commands/read", &token, data), world.answer(0, |_| ()));
     assert_eq!((answer, command.actor), ((200, json!({})), ada));
     let set = ask(&world, Method::POST, "/v1/commands/presence.set", &token, r#"{"status":"away"}"#).await;
     assert_eq!(set.0, 400);
-    let watch = json!({"users": [ada, UserId::generate()]}).to_string();
-    let (_, watched) = ask(&world, Method::POST, "/v1/commands/presence.watch", &token, watch).await;
-    assert_eq!(watched, json!({"presence": [{"user": ada, "status": "online"}]}));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::keys::Key;
 use crate::codec::records::{Presence, PresenceStatus};
+use crate::domain::policy::Sight;
 use crate::domain::{IncarnationId, SessionId, TenantId, Timestamp, UserId};
 
 /// A user as others see it; the protocol's shape.
@@ -19,6 +20,15 @@ pub struct View {
     /// When the user was last online; absent while online, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rfc3339")]
     pub last_seen: Option<Timestamp>,
+}
+
+impl View {
+    /// What is left of it for who sees this much. Who sees nothing is told what is told of nobody.
+    pub const fn seen(self, sight: Sight) -> Self {
+        let status = if sight.status { self.status } else { PresenceStatus::Offline };
+        let last_seen = if sight.status && sight.last_seen { self.last_seen } else { None };
+        Self { user: self.user, status, last_seen }
+    }
 }
 
 fn rfc3339<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -50,6 +60,27 @@ impl Person {
             () if any(PresenceStatus::Away) => PresenceStatus::Away,
             () => PresenceStatus::Offline,
         }
+    }
+
+    /// To oneself it is no secret that one is here and invisible.
+    fn status_to_oneself(&self) -> PresenceStatus {
+        match self.status() {
+            PresenceStatus::Offline if !self.sessions.is_empty() => PresenceStatus::Online,
+            status => status,
+        }
+    }
+
+    /// As `oneself` sees it, or somebody who may see all.
+    fn view(&self, user: UserId, oneself: bool) -> View {
+        match self.status_to_oneself() {
+            PresenceStatus::Online if oneself => View { user, status: PresenceStatus::Online, last_seen: None },
+            _ => View { user, status: self.status(), last_seen: self.last_seen() },
+        }
+    }
+
+    /// What somebody sees of it.
+    fn shown(&self) -> (PresenceStatus, PresenceStatus, Option<Timestamp>) {
+        (self.status_to_oneself(), self.status(), self.last_seen())
     }
 
     /// Whoever went away was here when that began.
@@ -107,15 +138,17 @@ impl PresenceBook {
             }),
             // Of an erased user, say.
             (Key::Last(user), None) => self.changing(user, TenantId::default(), |person| person.last_seen = None),
+            // It changes what is shown to whom, not what there is.
+            (Key::Regard(..), _) => None,
         }
     }
 
     fn changing(&mut self, user: UserId, tenant: TenantId, change: impl FnOnce(&mut Person)) -> Option<TenantId> {
         let unknown = || Person { tenant, sessions: SmallVec::new(), last_seen: None };
         let person = self.people.entry(user).or_insert_with(unknown);
-        let before = (person.status(), person.last_seen());
+        let before = person.shown();
         change(person);
-        let changed = (before != (person.status(), person.last_seen())).then_some(person.tenant);
+        let changed = (before != person.shown()).then_some(person.tenant);
         if person.sessions.is_empty() && person.last_seen.is_none() {
             self.people.remove(&user);
         }
@@ -126,12 +159,12 @@ impl PresenceBook {
     pub fn bury(&mut self, dead: &HashSet<IncarnationId>, at: Timestamp) -> Vec<(TenantId, UserId)> {
         let mut changed = Vec::new();
         for (user, person) in &mut self.people {
-            let before = person.status();
+            let before = person.shown();
             let buried: SmallVec<[Shown; 1]> =
                 person.sessions.iter().filter(|shown| dead.contains(&shown.incarnation)).copied().collect();
             person.sessions.retain(|shown| !dead.contains(&shown.incarnation));
             buried.into_iter().for_each(|gone| person.leave(gone, at));
-            if before != person.status() {
+            if before != person.shown() {
                 changed.push((person.tenant, *user));
             }
         }
@@ -143,10 +176,10 @@ impl PresenceBook {
         self.people.values().flat_map(|person| &person.sessions).map(|shown| shown.incarnation).collect()
     }
 
-    /// `user` as somebody of `tenant` sees it: those of other tenants are nobody.
-    pub fn view(&self, tenant: TenantId, user: UserId) -> View {
+    /// `user` as `viewer` of `tenant` sees it, who may see all: those of other tenants are nobody.
+    pub fn view(&self, tenant: TenantId, viewer: UserId, user: UserId) -> View {
         match self.people.get(&user).filter(|person| person.tenant == tenant) {
-            Some(person) => View { user, status: person.status(), last_seen: person.last_seen() },
+            Some(person) => person.view(user, viewer == user),
             None => View { user, status: PresenceStatus::Offline, last_seen: None },
         }
     }
@@ -172,6 +205,7 @@ mod tests {
 
     const USER: UserId = UserId::from_bytes([1; 16]);
     const TENANT: TenantId = TenantId::from_bytes([2; 16]);
+    const OTHER: UserId = UserId::from_bytes([3; 16]);
 
     fn session(number: u8) -> SessionId {
         SessionId::from_bytes([number; 16])
@@ -198,7 +232,7 @@ mod tests {
     }
 
     fn seen(book: &PresenceBook) -> (PresenceStatus, Option<i64>) {
-        let view = book.view(TENANT, USER);
+        let view = book.view(TENANT, OTHER, USER);
         (view.status, view.last_seen.map(|at| at.0))
     }
 
@@ -224,10 +258,30 @@ mod tests {
         show(&mut book, 1, Online, 10);
         assert!(show(&mut book, 1, Invisible, 20));
         assert_eq!(seen(&book), (Offline, Some(20)));
+        assert_eq!(
+            book.view(TENANT, USER, USER),
+            View { user: USER, status: Online, last_seen: None },
+            "but by oneself"
+        );
         assert!(!show(&mut book, 2, Invisible, 30));
         assert!(!end(&mut book, 1, 40));
-        assert!(!end(&mut book, 2, 50));
         assert_eq!(seen(&book), (Offline, Some(20)));
+        assert!(end(&mut book, 2, 50), "one's own devices are told");
+        assert_eq!(seen(&book), (Offline, Some(20)));
+        assert_eq!(book.view(TENANT, USER, USER).last_seen, Some(Timestamp(20)));
+    }
+
+    #[test]
+    fn who_sees_nothing_is_told_what_is_told_of_nobody() {
+        let nobody = View { user: USER, status: PresenceStatus::Offline, last_seen: None };
+        for status in [PresenceStatus::Online, PresenceStatus::Away, PresenceStatus::Offline] {
+            let view = View { status, last_seen: Some(Timestamp(7)), ..nobody };
+            for last_seen in [false, true] {
+                assert_eq!(view.seen(Sight { status: false, last_seen }), nobody);
+            }
+            assert_eq!(view.seen(Sight { status: true, last_seen: false }), View { last_seen: None, ..view });
+            assert_eq!(view.seen(Sight { status: true, last_seen: true }), view);
+        }
     }
 
     #[test]
@@ -235,7 +289,7 @@ mod tests {
         use PresenceStatus::{Offline, Online};
         let mut book = PresenceBook::default();
         show(&mut book, 1, Online, 10);
-        assert_eq!(book.view(TenantId::from_bytes([9; 16]), USER).status, Offline);
+        assert_eq!(book.view(TenantId::from_bytes([9; 16]), OTHER, USER).status, Offline);
         assert_eq!(book.bury(&HashSet::from([gateway(2)]), Timestamp(20)), []);
         assert_eq!(book.bury(&HashSet::from([gateway(1)]), Timestamp(20)), [(TENANT, USER)]);
         assert_eq!(seen(&book), (Offline, Some(20)));

@@ -5,6 +5,9 @@
 //!
 //! A user is online if a session is, else away if one is, else offline; invisible is shown as offline, and what an invisible
 //! session does never moves when its user was last seen. Sessions of gateways that are no more count for nothing.
+//!
+//! Who sees whom is [`crate::domain::policy::sight`], of what the views know. It is looked up when a watch begins, and again for everybody
+//! who watches a user when a tombstone of `usr_…/tnt_…` comes: whoever changed that writes one, once the views have it.
 
 pub mod book;
 pub mod keys;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rdkafka::config::ClientConfig;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -11,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::{PresenceBook, View};
 use super::keys;
-use super::watchers::{TooMany, Watcher, Watchers};
+use super::watchers::{TooMany, Unknown, Watcher, Watchers};
 use crate::codec::records::{Presence, PresenceStatus, Session};
 use crate::codec::{Codec, EncodeError};
+use crate::domain::policy::Sight;
 use crate::domain::{SessionId, TenantId, Timestamp, UserId};
+use crate::gateway::ports;
 use crate::log::{AppendError, Appending, Ends, Fetched, Producer, ReadError, Reader, Records, partition_of, topics};
 use crate::sessions::SessionTable;
 
@@ -37,6 +40,9 @@ pub enum PresenceError {
     /// A defect.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// What somebody sees cannot be looked up.
+    #[error(transparent)]
+    LookUp(#[from] ports::ReadError),
     /// The session is not one of this gateway, or is over.
     #[error("the session is over")]
     NoSession,
@@ -45,10 +51,16 @@ pub enum PresenceError {
     TooMany(#[from] TooMany),
 }
 
-/// Takes what watching sockets are told.
+/// Takes what watching sockets are told, and knows what they may see.
+#[async_trait]
 pub trait PresenceSink: Send + Sync + 'static {
     /// Push `view` to each of `watchers`; some may be gone.
     fn presence(&self, view: &View, watchers: &[Watcher]);
+    /// What the first of each two sees of the second.
+    ///
+    /// # Errors
+    /// If the views cannot be read.
+    async fn sights(&self, asked: &[(UserId, UserId)]) -> Result<Vec<Sight>, ports::ReadError>;
 }
 
 struct Inner {
@@ -179,8 +191,12 @@ impl Presences {
                 tracing::debug!(partition = record.partition, offset = record.offset, "presence cannot be decoded");
                 continue;
             };
+            if let keys::Key::Regard(user, tenant) = key {
+                is_news |= inner.watchers.regarded_anew(tenant, user);
+                continue;
+            }
             if let Some(tenant) = inner.book.fold(key, presence.as_ref(), record.timestamp) {
-                let (keys::Key::Session(user, _) | keys::Key::Last(user)) = key;
+                let (keys::Key::Session(user, _) | keys::Key::Last(user) | keys::Key::Regard(user, _)) = key;
                 is_news |= inner.watchers.changed(tenant, user);
             }
         }
@@ -195,15 +211,36 @@ impl Presences {
         loop {
             self.news.notified().await;
             tokio::time::sleep(COALESCE).await;
-            let news = {
+            let unknown = self.lock().watchers.unknown();
+            let known = self.look_up(&unknown).await;
+            let (news, waits) = {
                 let mut inner = self.lock();
                 let Inner { book, watchers, .. } = &mut *inner;
-                watchers.take(|tenant, user| book.view(tenant, user))
+                for (of, sight) in unknown.iter().zip(known.iter().flatten()) {
+                    watchers.learn(*of, *sight);
+                }
+                let news = watchers.take(|watcher, user| book.view(watcher.tenant, watcher.user, user));
+                (news, watchers.has_news())
             };
             for (view, watchers) in news {
                 self.sink.presence(&view, &watchers);
             }
+            if waits {
+                self.news.notify_one();
+            }
+            if let Err(error) = known {
+                tracing::warn!(%error, sockets = unknown.len(), "cannot look up who sees whose presence; they are told later");
+                tokio::time::sleep(RETRY).await;
+            }
         }
+    }
+
+    async fn look_up(&self, unknown: &[Unknown]) -> Result<Vec<Sight>, ports::ReadError> {
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<_> = unknown.iter().map(|of| (of.watcher.user, of.user)).collect();
+        self.sink.sights(&asked).await
     }
 
     /// Drops the sessions of gateways that are no more.
@@ -231,10 +268,10 @@ impl Presences {
         }
     }
 
-    /// A session of this gateway has begun: it is online.
-    pub fn connected(&self, session: &Session) {
-        self.lock().own.insert(session.session, (session.clone(), PresenceStatus::Online));
-        if let Err(error) = self.publish(session, PresenceStatus::Online) {
+    /// A session of this gateway has begun, and shows `status`.
+    pub fn connected(&self, session: &Session, status: PresenceStatus) {
+        self.lock().own.insert(session.session, (session.clone(), status));
+        if let Err(error) = self.publish(session, status) {
             tracing::warn!(session = %session.session, %error, "presence was not published");
         }
     }
@@ -278,26 +315,55 @@ impl Presences {
         Ok(())
     }
 
-    /// From now on `watcher` is told of `users`. What they are now.
+    /// From now on `watcher` is told of `users`, once it has been answered what they are: [`Presences::seen_by`].
     ///
     /// # Errors
     /// If it would watch too many.
-    pub fn watch(&self, watcher: Watcher, users: &[UserId]) -> Result<Vec<View>, PresenceError> {
-        let mut inner = self.lock();
-        inner.watchers.watch(watcher, users)?;
-        Ok(users.iter().map(|user| inner.book.view(watcher.tenant, *user)).collect())
+    pub fn watch(&self, watcher: Watcher, users: &[UserId]) -> Result<(), PresenceError> {
+        Ok(self.lock().watchers.watch(watcher, users)?)
     }
 
-    /// `watcher` is told no more of `users`. What they are now.
-    pub fn unwatch(&self, watcher: Watcher, users: &[UserId]) -> Vec<View> {
+    /// `watcher` is told no more of `users`.
+    pub fn unwatch(&self, watcher: Watcher, users: &[UserId]) {
         self.lock().watchers.unwatch(watcher.session, users);
-        self.current(watcher.tenant, users)
     }
 
-    /// What `users` are now, as somebody of `tenant` sees it.
-    pub fn current(&self, tenant: TenantId, users: &[UserId]) -> Vec<View> {
-        let inner = self.lock();
-        users.iter().map(|user| inner.book.view(tenant, *user)).collect()
+    /// What `users` are now, as `watcher` sees it, who need not watch.
+    ///
+    /// # Errors
+    /// If it cannot be looked up what it sees.
+    pub async fn seen_by(&self, watcher: Watcher, users: &[UserId]) -> Result<Vec<View>, PresenceError> {
+        let rounds = self.lock().watchers.rounds(watcher, users);
+        let sights = self.look_up(&rounds).await?;
+        let mut inner = self.lock();
+        let mut is_news = false;
+        let mut views = Vec::with_capacity(users.len());
+        for (of, sight) in rounds.into_iter().zip(sights) {
+            let view = inner.book.view(watcher.tenant, watcher.user, of.user).seen(sight);
+            is_news |= inner.watchers.answered(of, sight, view);
+            views.push(view);
+        }
+        drop(inner);
+        if is_news {
+            self.news.notify_one();
+        }
+        Ok(views)
+    }
+
+    /// Has every gateway look up anew who sees each of `users` of `tenant`. To be called when the views have what changed.
+    ///
+    /// # Errors
+    /// If Kafka is away.
+    pub async fn regarded_anew(&self, tenant: TenantId, users: &[UserId]) -> Result<(), PresenceError> {
+        let mut appending = Vec::with_capacity(users.len());
+        for user in users {
+            let key = keys::regard(*user, tenant);
+            appending.push(self.producer.append(topics::PRESENCE, self.partition(*user), key.as_bytes(), None)?);
+        }
+        for appending in appending {
+            appending.await?;
+        }
+        Ok(())
     }
 
     fn partition(&self, user: UserId) -> i32 {
@@ -324,63 +390,4 @@ fn record(of: &Session, session: Option<SessionId>, status: PresenceStatus) -> P
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::IncarnationId;
-
-    const USER: UserId = UserId::from_bytes([1; 16]);
-
-    fn session(number: u8, gateway: u8) -> Session {
-        Session {
-            tenant: TenantId::default(),
-            user: USER,
-            session: SessionId::from_bytes([number; 16]),
-            incarnation: IncarnationId::from_bytes([gateway; 16]),
-            device: None,
-            started_at: Timestamp(0),
-        }
-    }
-
-    /// Sessions 1 and 2 are of this gateway; the book has read of all.
-    fn inner(sessions: &[Session]) -> Inner {
-        let mut inner = Inner { book: PresenceBook::default(), watchers: Watchers::default(), own: HashMap::new() };
-        for of in sessions {
-            let presence = record(of, Some(of.session), PresenceStatus::Online);
-            inner.book.fold(keys::Key::Session(USER, of.session), Some(&presence), Timestamp(0));
-            if of.incarnation == sessions[0].incarnation {
-                inner.own.insert(of.session, (of.clone(), PresenceStatus::Online));
-            }
-        }
-        inner
-    }
-
-    fn ends(inner: &mut Inner, of: &Session) -> Option<bool> {
-        inner.end(of.session).map(|(_, is_last)| is_last)
-    }
-
-    #[test]
-    fn of_two_sessions_that_end_together_the_second_is_the_last() {
-        let both = [session(1, 1), session(2, 1)];
-        let mut inner = inner(&both);
-        // The book reads of neither end before both are over.
-        assert_eq!(ends(&mut inner, &both[0]), Some(false));
-        assert_eq!(ends(&mut inner, &both[1]), Some(true));
-        assert_eq!(ends(&mut inner, &both[1]), None);
-    }
-
-    #[test]
-    fn who_is_at_another_gateway_does_not_leave() {
-        let three = [session(1, 1), session(2, 1), session(3, 2)];
-        let mut inner = inner(&three);
-        assert_eq!(ends(&mut inner, &three[0]), Some(false));
-        assert_eq!(ends(&mut inner, &three[1]), Some(false));
-    }
-
-    #[test]
-    fn a_session_that_hides_is_nowhere_before_the_book_has_read_it() {
-        let both = [session(1, 1), session(2, 1)];
-        let mut inner = inner(&both);
-        inner.own.insert(both[0].session, (both[0].clone(), PresenceStatus::Invisible));
-        assert_eq!(ends(&mut inner, &both[1]), Some(true));
-    }
-}
+mod tests;

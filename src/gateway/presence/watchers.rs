@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::book::View;
+use crate::domain::policy::Sight;
 use crate::domain::{SessionId, TenantId, UserId};
 
 /// Users that one socket may watch.
@@ -26,11 +27,29 @@ pub struct Watcher {
 #[error("a socket may watch the presence of at most {MAX_WATCHED} users")]
 pub struct TooMany;
 
-#[derive(Default)]
-struct Watched {
-    by: SmallVec<[Watcher; 2]>,
-    /// What they were told last.
+/// What one socket sees of one user.
+struct Watching {
+    watcher: Watcher,
+    /// None: to be looked up.
+    sight: Option<Sight>,
+    /// What it was told last; none before it was answered.
     told: Option<View>,
+}
+
+struct Watched {
+    by: SmallVec<[Watching; 2]>,
+    /// Which change of who sees the user was the last: what was looked up before it counts for nothing.
+    round: u64,
+}
+
+/// What is to be looked up: what `watcher` sees of `user`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Who looks.
+    pub watcher: Watcher,
+    /// At whom.
+    pub user: UserId,
+    round: u64,
 }
 
 /// The watching sockets of this gateway.
@@ -41,10 +60,12 @@ pub struct Watchers {
     watching: HashMap<SessionId, (TenantId, HashSet<UserId>)>,
     /// Seen differently since they were told of.
     changed: HashSet<(TenantId, UserId)>,
+    round: u64,
 }
 
 impl Watchers {
-    /// From now on `watcher` hears of `users`.
+    /// From now on `watcher` hears of `users`, once it is [`Watchers::answered`]. What it sees of each is to be looked up, anew if it
+    /// watches already.
     ///
     /// # Errors
     /// If it would be too many.
@@ -56,16 +77,37 @@ impl Watchers {
             return Err(TooMany);
         }
         for user in &new {
-            let key = (watcher.tenant, *user);
-            let watched = self.watched.entry(key).or_default();
-            watched.by.push(watcher);
-            // It saw what the others were not told yet, which may still change back.
-            watched.told = watched.told.filter(|_| !self.changed.contains(&key));
+            self.round += 1;
+            let watched = Watched { by: SmallVec::new(), round: self.round };
+            let watched = self.watched.entry((watcher.tenant, *user)).or_insert(watched);
+            watched.by.push(Watching { watcher, sight: None, told: None });
         }
         if !new.is_empty() {
             self.watching.entry(watcher.session).or_insert((watcher.tenant, HashSet::new())).1.extend(new);
         }
         Ok(())
+    }
+
+    /// What stands before a look-up of what `watcher` sees of `users`.
+    pub fn rounds(&self, watcher: Watcher, users: &[UserId]) -> Vec<Unknown> {
+        let round = |user: &UserId| self.watched.get(&(watcher.tenant, *user)).map_or(0, |watched| watched.round);
+        users.iter().map(|user| Unknown { watcher, user: *user, round: round(user) }).collect()
+    }
+
+    /// `watcher` is being answered that it sees `view`, by a look-up. Whether it must be told more, as that is not certain any more.
+    pub fn answered(&mut self, of: Unknown, sight: Sight, view: View) -> bool {
+        let key = (of.watcher.tenant, of.user);
+        let Some(watched) = self.watched.get_mut(&key) else { return false };
+        let is_new = watched.round == of.round;
+        let session = of.watcher.session;
+        let Some(watching) = watched.by.iter_mut().find(|watching| watching.watcher.session == session) else {
+            return false;
+        };
+        (watching.sight, watching.told) = (is_new.then_some(sight), Some(view));
+        if !is_new {
+            self.changed.insert(key);
+        }
+        !is_new
     }
 
     /// `session` hears no more of `users`.
@@ -89,7 +131,7 @@ impl Watchers {
     fn forget(&mut self, session: SessionId, tenant: TenantId, users: impl IntoIterator<Item = UserId>) {
         for user in users {
             if let Some(watched) = self.watched.get_mut(&(tenant, user)) {
-                watched.by.retain(|watcher| watcher.session != session);
+                watched.by.retain(|watching| watching.watcher.session != session);
                 if watched.by.is_empty() {
                     self.watched.remove(&(tenant, user));
                 }
@@ -106,82 +148,69 @@ impl Watchers {
         is_watched
     }
 
-    /// Whom to tell what, of all that changed since the last time. What changed back is not told.
-    pub fn take(&mut self, view: impl Fn(TenantId, UserId) -> View) -> Vec<(View, Vec<Watcher>)> {
-        let mut news = Vec::new();
-        for (tenant, user) in std::mem::take(&mut self.changed) {
-            let Some(watched) = self.watched.get_mut(&(tenant, user)) else { continue };
-            let now = view(tenant, user);
-            if watched.told.replace(now) != Some(now) {
-                news.push((now, watched.by.to_vec()));
+    /// Who sees `user` has changed. Whether anybody watches.
+    pub fn regarded_anew(&mut self, tenant: TenantId, user: UserId) -> bool {
+        let Some(watched) = self.watched.get_mut(&(tenant, user)) else { return false };
+        self.round += 1;
+        watched.round = self.round;
+        watched.by.iter_mut().for_each(|watching| watching.sight = None);
+        self.changed.insert((tenant, user))
+    }
+
+    /// What is to be looked up before those who changed can be told of.
+    pub fn unknown(&self) -> Vec<Unknown> {
+        let mut unknown = Vec::new();
+        for key in &self.changed {
+            let Some(Watched { by, round }) = self.watched.get(key) else { continue };
+            let blind = by.iter().filter(|watching| watching.sight.is_none() && watching.told.is_some());
+            unknown.extend(blind.map(|watching| Unknown { watcher: watching.watcher, user: key.1, round: *round }));
+        }
+        unknown
+    }
+
+    /// By a look-up `of.watcher` sees this much of `of.user`.
+    pub fn learn(&mut self, of: Unknown, sight: Sight) {
+        let watched = self.watched.get_mut(&(of.watcher.tenant, of.user)).filter(|watched| watched.round == of.round);
+        let session = of.watcher.session;
+        let mut by = watched.into_iter().flat_map(|watched| &mut watched.by);
+        if let Some(watching) = by.find(|watching| watching.watcher.session == session) {
+            watching.sight = Some(sight);
+        }
+    }
+
+    /// Whom to tell what, of all that changed since the last time. What changed back, or is hidden, is not told. Those of whom it is not
+    /// known what somebody sees stay.
+    pub fn take(&mut self, view: impl Fn(Watcher, UserId) -> View) -> Vec<(View, Vec<Watcher>)> {
+        let mut news: Vec<(View, Vec<Watcher>)> = Vec::new();
+        for key in std::mem::take(&mut self.changed) {
+            let Some(watched) = self.watched.get_mut(&key) else { continue };
+            let first = news.len();
+            for watching in &mut watched.by {
+                // The answer to its watch tells it.
+                let Some(told) = watching.told else { continue };
+                let Some(sight) = watching.sight else {
+                    self.changed.insert(key);
+                    continue;
+                };
+                let now = view(watching.watcher, key.1).seen(sight);
+                if told == now {
+                    continue;
+                }
+                watching.told = Some(now);
+                match news[first..].iter_mut().find(|(view, _)| *view == now) {
+                    Some((_, watchers)) => watchers.push(watching.watcher),
+                    None => news.push((now, vec![watching.watcher])),
+                }
             }
         }
         news
     }
+
+    /// Whether there is something to tell.
+    pub fn has_news(&self) -> bool {
+        !self.changed.is_empty()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec::records::PresenceStatus;
-    use crate::domain::Timestamp;
-
-    fn user(number: usize) -> UserId {
-        UserId::from_bytes((number as u128).to_be_bytes())
-    }
-
-    fn watcher(number: u8) -> Watcher {
-        let session = SessionId::from_bytes([number; 16]);
-        Watcher { tenant: TenantId::default(), user: user(usize::from(number)), session }
-    }
-
-    fn view(status: PresenceStatus) -> impl Fn(TenantId, UserId) -> View {
-        move |_, user| View { user, status, last_seen: Some(Timestamp(1)) }
-    }
-
-    #[test]
-    fn a_socket_watches_a_limited_number_of_users() {
-        let mut watchers = Watchers::default();
-        let users: Vec<_> = (0..MAX_WATCHED).map(user).collect();
-        assert_eq!(watchers.watch(watcher(1), &users), Ok(()));
-        assert_eq!(watchers.watch(watcher(1), &users), Ok(()), "those it has count once");
-        assert_eq!(watchers.watch(watcher(1), &[user(999)]), Err(TooMany));
-        watchers.unwatch(watcher(1).session, &[user(0)]);
-        assert_eq!(watchers.watch(watcher(1), &[user(999)]), Ok(()));
-    }
-
-    #[test]
-    fn who_comes_amid_a_change_that_is_undone_is_told() {
-        let mut watchers = Watchers::default();
-        let tenant = TenantId::default();
-        let _ = watchers.watch(watcher(1), &[user(1)]);
-        watchers.changed(tenant, user(1));
-        watchers.take(view(PresenceStatus::Online));
-        watchers.changed(tenant, user(1));
-        let _ = watchers.watch(watcher(2), &[user(1)]);
-        watchers.changed(tenant, user(1));
-        assert_eq!(watchers.take(view(PresenceStatus::Online)).len(), 1);
-    }
-
-    #[test]
-    fn changes_are_told_once_to_those_who_watch() {
-        let mut watchers = Watchers::default();
-        assert!(!watchers.changed(TenantId::default(), user(1)), "nobody watches");
-        let _ = watchers.watch(watcher(1), &[user(1)]);
-        let _ = watchers.watch(watcher(2), &[user(1), user(2)]);
-        assert!(watchers.changed(TenantId::default(), user(1)));
-        assert!(watchers.changed(TenantId::default(), user(1)));
-        let news = watchers.take(view(PresenceStatus::Online));
-        assert_eq!(news.len(), 1);
-        assert_eq!(news[0].1, [watcher(1), watcher(2)]);
-        assert!(!watchers.changed(TenantId::from_bytes([7; 16]), user(1)), "another tenant's");
-        watchers.changed(TenantId::default(), user(1));
-        assert_eq!(watchers.take(view(PresenceStatus::Online)), [], "it changed back");
-        watchers.changed(TenantId::default(), user(1));
-        watchers.remove(watcher(2).session);
-        let news = watchers.take(view(PresenceStatus::Away));
-        assert_eq!(news[0].1, [watcher(1)]);
-        watchers.remove(watcher(1).session);
-        assert!(watchers.watched.is_empty() && watchers.watching.is_empty());
-    }
-}
+mod tests;

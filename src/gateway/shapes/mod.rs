@@ -19,7 +19,7 @@ pub use content::{Contact, Content, Point, Question};
 pub use conversation::Conversation;
 pub use event::{DurableEvent, data};
 pub use message::{Location, Message, PresentMessage};
-pub use passing::{Hidden, Pointer, Presence, Typing, hidden, presence, receipt, signal, thread_read};
+pub use passing::{Hidden, Pointer, Presence, Typing, hidden, presence, privacy, receipt, signal, thread_read};
 
 #[cfg(test)]
 mod tests;

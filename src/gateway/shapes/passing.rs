@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::rfc3339_option;
 use crate::codec::records::{PresenceStatus, Receipt, Signal};
 use crate::domain::conversation::{Event, InThread};
+use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::failure::json;
 use crate::gateway::frames;
 use crate::gateway::ports::PresenceRow;
+use crate::gateway::typing::EXPIRES;
 
 /// Presence.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -64,6 +66,9 @@ pub struct Typing {
     user: UserId,
     /// False: stopped.
     active: bool,
+    /// Without another word in this time it has stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u64>,
 }
 
 /// The push of a moved pointer.
@@ -87,9 +92,15 @@ pub fn hidden(conversation: ConversationId, seq: i64) -> Utf8Bytes {
 
 /// The push of a signal; none for a type that this program does not know.
 pub fn signal(signal: &Signal) -> Option<Utf8Bytes> {
-    let data = Typing { user: signal.actor, active: signal.active };
+    let expires_in_ms = signal.active.then_some(EXPIRES.as_millis() as u64);
+    let data = Typing { user: signal.actor, active: signal.active, expires_in_ms };
     let push = Passing { r#type: "typing", conversation: signal.conversation, data };
     (signal.r#type == "typing").then(|| json(&push).into())
+}
+
+/// The push to one's other devices of to whom one shows oneself.
+pub fn privacy(privacy: Privacy) -> Utf8Bytes {
+    frames::push("privacy.changed", &privacy)
 }
 
 /// The push of a presence.

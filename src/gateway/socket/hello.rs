@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Registered;
 use super::reader::{MAX_CURSOR_BYTES, closing_of};
-use crate::codec::records::Session;
+use crate::codec::records::{PresenceStatus, Session};
 use crate::domain::{DeviceId, SessionId, Timestamp, UserId};
 use crate::gateway::auth::TokenRefused;
 use crate::gateway::closing::Closing;
@@ -30,6 +30,8 @@ pub struct Data {
     device_id: Option<DeviceId>,
     /// Of the last `caught_up`.
     cursor: Option<String>,
+    /// What the socket shows from its beginning; without it `online`. Who is invisible comes unseen only with this.
+    status: Option<PresenceStatus>,
 }
 
 /// Its answer.
@@ -121,9 +123,10 @@ fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), (Failur
     if frame.kind != "hello" {
         return Err((Failure::unauthenticated("the first frame of a socket is hello"), Closing::BadToken));
     }
-    let data: Data = serde_json::from_str(frame.data.get()).map_err(|_| {
-        let failure = Failure::bad_request("hello needs a `token`, and may have a `device_id` and a `cursor`");
-        (failure, Closing::BadToken)
+    let data: Option<Data> = serde_json::from_str(frame.data.get()).ok();
+    let data = data.filter(|data| data.status != Some(PresenceStatus::Offline)).ok_or_else(|| {
+        let message = "hello needs a `token`, and may have a `device_id`, a `cursor`, and a `status` of `online`, `away` or `invisible`";
+        (Failure::bad_request(message), Closing::BadToken)
     })?;
     let claims = edge.auth.token(&data.token).map_err(|refused| {
         let closing = if refused == TokenRefused::Expired { Closing::TokenExpired } else { Closing::BadToken };
@@ -155,7 +158,7 @@ async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greete
     if edge.identity()? != identity {
         return Err(Failure::unavailable("this gateway has another place by now; connect again"));
     }
-    edge.ports.presence.connected(&registered.session);
+    edge.ports.presence.connected(&registered.session, data.status.unwrap_or(PresenceStatus::Online));
     // A cursor that is too long is none of ours, so it is not honoured.
     let cursor = data.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES);
     Ok(Greeted { registered, registered_at, cursor })

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Schemas;
 use crate::domain::conversation::InThread;
+use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::closing::Bye;
 use crate::gateway::shapes::{Conversation, Hidden, Pointer, Presence, PresentMessage, Typing, data};
@@ -69,6 +70,7 @@ const PUSHES: &[Push] = &[
     push("push.receipt.delivered", Passing, Schemas::shared::<Pointer>, "Messages have reached a device of a member."),
     push("push.typing", Passing, Schemas::shared::<Typing>, "A member types, or has stopped."),
     push("push.presence", Own, Schemas::shared::<Presence>, "A watched user is there, or is not."),
+    push("push.privacy.changed", Own, Schemas::shared::<Privacy>, "To whom one shows oneself, changed on any device."),
     push("push.inbox.changed", Own, Schemas::shared::<Conversation>, "How a conversation looks now, to the user."),
     push("push.caught_up", Own, Schemas::shared::<CaughtUp>, "Whatever happened before has been sent."),
     push("push.bye", Own, Schemas::shared::<Bye>, "The server closes the socket; come back later."),

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::FutureExt;
 
 use super::shared::PartitionError;
-use super::{Delivering, MAX_OUTSTANDING, Partition, SIGNAL_MAX_AGE_MS, SIGNAL_MAX_MEMBERS};
+use super::{Delivering, MAX_OUTSTANDING, Partition, SIGNAL_MAX_AGE_MS};
 use crate::codec::records::{DeadLetter, Signal};
 use crate::domain::Timestamp;
 use crate::log::{Fetched, topics};
@@ -86,10 +86,11 @@ impl<A: Aggregate> Partition<A> {
             signals.iter().filter_map(|s| Some((A::id(&s.conversation.to_string()).ok()?, s))).collect();
         let cold: Vec<_> = parsed.iter().map(|(id, _)| *id).filter(|id| !self.owner.is_hot(*id)).collect();
         self.warm(&cold, &[]).await?;
+        let most = self.shared.options.typing_members;
         for (id, signal) in parsed {
             let heard = self.owner.state(id).is_some_and(|state| A::may_signal(state, signal.actor, signal.at));
             if let Some(roster) =
-                self.owner.roster(id).filter(|r| heard && r.len() <= SIGNAL_MAX_MEMBERS && r.contains(&signal.actor))
+                self.owner.roster(id).filter(|r| heard && r.len() <= most && r.contains(&signal.actor))
             {
                 self.shared.router.signal(signal, &roster)?;
             }

@@ -37,8 +37,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(30);
 /// A signal older than this is dropped.
 const SIGNAL_MAX_AGE_MS: i64 = 5_000;
-/// Typing is not shown in larger conversations.
-const SIGNAL_MAX_MEMBERS: usize = 256;
 
 struct Delivering {
     command_offset: i64,

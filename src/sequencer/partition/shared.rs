@@ -78,6 +78,8 @@ pub struct Options {
     pub commit_interval: Duration,
     /// See [`OwnerLimits`].
     pub limits: OwnerLimits,
+    /// Typing is not shown in larger conversations.
+    pub typing_members: usize,
 }
 
 /// Why an owner stops. It is started again from what is committed, as long as the partition is this process'.

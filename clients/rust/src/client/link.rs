@@ -47,7 +47,7 @@ impl Link {
                     Err(error) => return (None, Err(error)),
                 },
             };
-            let hello = Hello { token: token.clone(), device_id, cursor };
+            let hello = Hello { token: token.clone(), device_id, cursor, status: None };
             (Some(token), Session::connect(&endpoint, hello).await)
         }))
     }
