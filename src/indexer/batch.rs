@@ -77,6 +77,8 @@ impl Cutter<'_> {
             let author = sent.forward.map_or(event.actor, |forward| forward.author);
             let terms = match &sent.text {
                 Some(sealed) => self.terms(&event, author, sealed).await?,
+                // What else it holds is sealed as a text is.
+                None if sent.content.is_some() && self.texts.is_gone(author).await? => None,
                 None => Some(self.hashes(conversation, Term::of_message(event.actor, None))),
             };
             let put = |terms| Change::Put(Indexed { author, at: event.occurred_at, terms });

@@ -58,7 +58,7 @@ async fn of_many_nobody_hears_each_receipt_and_all_can_ask() {
     assert_eq!(a.ok("receipts", asked.clone()).await, read);
     assert_eq!(stack.post(&ada, "receipts", asked.clone()).await, (200, read));
     assert_eq!(a.code("receipts", json!({"conversation": crowd, "seq": 99})).await, "not_found");
-    assert_eq!(a.code("receipts", json!({"conversation": crowd, "seq": 0})).await, "not_found");
+    assert_eq!(a.code("receipts", json!({"conversation": crowd, "seq": 0})).await, "bad_request");
 
     a.ok("member.remove", json!({"conversation": crowd, "users": [eve.user]})).await;
     let (mut e, _) = Person::online(&stack.address, &eve, None).await;

@@ -538,6 +538,7 @@ impl History {
 pub fn without_messages(state: &Conversation) -> Conversation {
     let mut state = state.clone();
     state.known.messages.clear();
+    state.known.threads.clear();
     state
 }
 
