@@ -10,7 +10,6 @@ mod partition;
 pub mod tables;
 pub mod texts;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::Codec;
 use crate::crypto::{Keyring, TermKey};
-use crate::log::{Change, Ownership, Reader, topics};
+use crate::log::{Reader, own_each, topics};
 use crate::store::Store;
 use partition::Work;
 use texts::{Keys, Texts};
@@ -86,41 +85,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
     let keys = Reader::new(&options.client, topics::USER_KEYS)?;
     let texts: Arc<dyn Texts> = Arc::new(Keys::new(options.keyring.clone(), keys));
     let group = format!("indexer-{SOURCE}");
-    let (ownership, mut changes) = Ownership::join(&options.client, &group, SOURCE, options.session_timeout_ms)?;
-    let mut owned: HashMap<i32, (CancellationToken, tokio::task::JoinHandle<()>)> = HashMap::new();
-    let result = loop {
-        let change = tokio::select! {
-            change = changes.recv() => change,
-            () = shutdown.cancelled() => break Ok(()),
-        };
-        match change {
-            Some(Change::Gained(partitions)) => {
-                for partition in partitions {
-                    let (lost, options) = (CancellationToken::new(), options.clone());
-                    let work = Work { options, reader: Arc::clone(&reader), texts: Arc::clone(&texts), partition };
-                    owned.insert(partition, (lost.clone(), tokio::spawn(work.keep_indexing(lost))));
-                }
-            }
-            Some(Change::Losing { partitions, done }) => {
-                end(partitions.iter().filter_map(|partition| owned.remove(partition)).collect()).await;
-                drop(done);
-            }
-            Some(Change::Failed(error)) => break Err(error.into()),
-            None => break Ok(()),
-        }
+    let work = |partition, lost: CancellationToken| {
+        let (options, reader, texts) = (options.clone(), Arc::clone(&reader), Arc::clone(&texts));
+        Work { options, reader, texts, partition }.keep_indexing(lost)
     };
-    end(owned.into_values().collect()).await;
-    drop(changes);
-    ownership.leave().await;
-    result
-}
-
-async fn end(tasks: Vec<(CancellationToken, tokio::task::JoinHandle<()>)>) {
-    for (lost, _) in &tasks {
-        lost.cancel();
-    }
-    for (_, task) in tasks {
-        // A panic has been reported by the runtime.
-        let _ = task.await;
-    }
+    Ok(own_each(&options.client, &group, SOURCE, options.session_timeout_ms, &shutdown, work).await?)
 }

@@ -10,7 +10,6 @@ pub mod item;
 pub mod rebuild;
 mod stopped;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::Codec;
 use crate::domain::time::HOUR_MS;
-use crate::log::{Change, Ownership, Reader, topics};
+use crate::log::{Reader, own_each, topics};
 use crate::store::{LIVE, Store};
 use feed::Feed;
 use item::Item;
@@ -85,44 +84,11 @@ async fn own(options: Options, source: &'static str, stop: CancellationToken) ->
     // One client for all partitions: each has its own threads and connections.
     let reader = Arc::new(Reader::new(&options.client, source)?);
     let group = format!("projector-{source}");
-    let (ownership, mut changes) = Ownership::join(&options.client, &group, source, options.session_timeout_ms)?;
-    let mut owned: HashMap<i32, (CancellationToken, tokio::task::JoinHandle<()>)> = HashMap::new();
-    let result = loop {
-        let change = tokio::select! {
-            change = changes.recv() => change,
-            () = stop.cancelled() => break Ok(()),
-        };
-        match change {
-            Some(Change::Gained(partitions)) => {
-                for partition in partitions {
-                    let lost = CancellationToken::new();
-                    let work = Work { options: options.clone(), reader: Arc::clone(&reader), source, partition };
-                    let task = tokio::spawn(work.keep_projecting(lost.clone()));
-                    owned.insert(partition, (lost, task));
-                }
-            }
-            Some(Change::Losing { partitions, done }) => {
-                end(partitions.iter().filter_map(|partition| owned.remove(partition)).collect()).await;
-                drop(done);
-            }
-            Some(Change::Failed(error)) => break Err(error.into()),
-            None => break Ok(()),
-        }
+    let work = |partition, lost: CancellationToken| {
+        let work = Work { options: options.clone(), reader: Arc::clone(&reader), source, partition };
+        work.keep_projecting(lost)
     };
-    end(owned.into_values().collect()).await;
-    drop(changes);
-    ownership.leave().await;
-    result
-}
-
-async fn end(tasks: Vec<(CancellationToken, tokio::task::JoinHandle<()>)>) {
-    for (lost, _) in &tasks {
-        lost.cancel();
-    }
-    for (_, task) in tasks {
-        // A panic has been reported by the runtime.
-        let _ = task.await;
-    }
+    Ok(own_each(&options.client, &group, source, options.session_timeout_ms, &stop, work).await?)
 }
 
 /// One owned partition.
