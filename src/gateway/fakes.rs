@@ -66,8 +66,8 @@ impl Reads for FakeReads {
         Ok(self.memberships.get(&(conversation, user)).map(|membership| *membership))
     }
 
-    async fn inbox(&self, _: TenantId, user: UserId, cursor: Option<&str>, _: u32) -> Result<InboxPage, ReadError> {
-        if cursor.is_some() {
+    async fn inbox(&self, _: TenantId, user: UserId, asked: &AskedPage) -> Result<InboxPage, ReadError> {
+        if asked.cursor.is_some() {
             return Err(ReadError::BadCursor);
         }
         let conversations = self.inbox.get(&user).map(|rows| rows.clone()).unwrap_or_default();

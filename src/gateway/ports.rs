@@ -41,10 +41,33 @@ pub enum ReadError {
     Failed(#[source] Box<dyn Error + Send + Sync>),
 }
 
+crate::string_enum! {
+    /// In which order conversations are listed.
+    pub enum InboxOrder {
+        /// As apps list them: pinned ones, then the newest change first.
+        Listed => "listed",
+        /// By their ids: nothing moves between two pages, for who wants them all.
+        Id => "id",
+    }
+}
+
+/// Which page of the inbox is asked for.
+#[derive(Clone, Debug)]
+pub struct AskedPage {
+    /// In which order.
+    pub order: InboxOrder,
+    /// Only archived ones, or only others.
+    pub archived: Option<bool>,
+    /// [`InboxPage::cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// A page of the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct InboxPage {
-    /// Newest change first.
+    /// In the order asked for.
     pub conversations: Vec<ConversationRow>,
     /// Where the next page starts.
     pub cursor: Option<String>,
@@ -90,13 +113,7 @@ pub trait Reads: Send + Sync {
         user: UserId,
     ) -> Result<Option<Membership>, ReadError>;
     /// A page of the conversations of `user`, ended ones not among them.
-    async fn inbox(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> Result<InboxPage, ReadError>;
+    async fn inbox(&self, tenant: TenantId, user: UserId, asked: &AskedPage) -> Result<InboxPage, ReadError>;
     /// One conversation of `user`; none if it never was a member.
     async fn conversation(
         &self,

@@ -26,7 +26,8 @@ pub use people::{PointersRow, ReceiptsRow};
 pub use reads::{Changes, StoreError};
 pub use restores::Unfinished;
 pub use rows::{
-    EditRow, EventRow, InboxCursor, InboxRow, LocatedRow, MembershipRow, MessageRow, ReactionRow, Sealed, VotesRow,
+    EditRow, EventRow, InboxCursor, InboxPage, InboxRow, InboxStart, LocatedRow, MembershipRow, MessageRow,
+    ReactionRow, Sealed, VotesRow,
 };
 pub use search::{PlaceRow, TermsHit, WantedTerms};
 pub use tenancy::{ApiKeyRow, Tenancy, TenantRow};

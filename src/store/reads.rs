@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::rows::{EventRow, InboxCursor, InboxRow, MembershipRow, MessageRow, RawInbox, RawMembership, RawMessage};
+use super::rows::{
+    EventRow, InboxPage, InboxRow, InboxStart, MembershipRow, MessageRow, RawInbox, RawMembership, RawMessage,
+};
 use super::{LIVE, Store};
 use crate::domain::policy::Role;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
@@ -99,20 +101,34 @@ impl Store {
     ///
     /// # Errors
     /// If Postgres fails.
-    pub async fn inbox(
-        &self,
-        user: UserId,
-        cursor: Option<&InboxCursor>,
-        limit: i64,
-    ) -> Result<Vec<InboxRow>, StoreError> {
+    pub async fn inbox(&self, user: UserId, page: &InboxPage) -> Result<Vec<InboxRow>, StoreError> {
         let mut snapshot = self.snapshot().await?;
-        let rows: Vec<RawInbox> = entries!("page.sql")
-            .bind(user.to_string())
-            .bind(cursor.map(|cursor| cursor.last_at.0))
-            .bind(cursor.map(|cursor| cursor.conversation.to_string()))
-            .bind(limit)
-            .fetch_all(&mut *snapshot)
-            .await?;
+        let (user, now) = (user.to_string(), Timestamp::now().0);
+        let rows: Vec<RawInbox> = match &page.starts {
+            InboxStart::AsListed(after) => {
+                let after = after.as_ref();
+                entries!("page.sql")
+                    .bind(user)
+                    .bind(after.map(|after| after.pinned))
+                    .bind(after.map(|after| after.last_at.0))
+                    .bind(after.map(|after| after.conversation.to_string()))
+                    .bind(page.archived)
+                    .bind(now)
+                    .bind(page.limit)
+                    .fetch_all(&mut *snapshot)
+                    .await?
+            }
+            InboxStart::ById(after) => {
+                entries!("page_by_id.sql")
+                    .bind(user)
+                    .bind(after.map(|after| after.to_string()).unwrap_or_default())
+                    .bind(page.archived)
+                    .bind(now)
+                    .bind(page.limit)
+                    .fetch_all(&mut *snapshot)
+                    .await?
+            }
+        };
         let mut rows = rows.into_iter().map(InboxRow::try_from).collect::<Result<Vec<_>, _>>()?;
         last_messages(&mut snapshot, rows.iter_mut()).await?;
         snapshot.commit().await?;

@@ -184,9 +184,28 @@ pub struct InboxRow {
     pub left: bool,
 }
 
-/// Where a page of the inbox starts: after this conversation, by the time of its newest event.
+/// Which page of the inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxPage {
+    pub starts: InboxStart,
+    /// Only archived ones, or only others.
+    pub archived: Option<bool>,
+    pub limit: i64,
+}
+
+/// Where a page of the inbox starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InboxStart {
+    /// As apps list them, pinned ones first, then by the time of the newest event: after this one.
+    AsListed(Option<InboxCursor>),
+    /// By their ids: after this one.
+    ById(Option<ConversationId>),
+}
+
+/// A conversation in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxCursor {
+    pub pinned: bool,
     pub last_at: Timestamp,
     pub conversation: ConversationId,
 }

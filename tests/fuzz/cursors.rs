@@ -6,6 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::{CASES, Draw, MAX_LEN};
 use crate::gateway::adapters::views::parse_cursor;
 use crate::gateway::catch_up::cursor::Cursor;
+use crate::gateway::ports::InboxOrder;
+use crate::store::InboxStart;
 
 #[test]
 fn cursors() {
@@ -34,7 +36,10 @@ fn decoded(text: &str, partitions: usize) {
         assert!(cursor.indexes.iter().all(|index| *index >= 0));
         assert_eq!(Cursor::decode(&cursor.encode(), partitions), Some(cursor));
     }
-    if let Ok(cursor) = parse_cursor(text) {
-        assert_eq!(text.split_once('.').map(|(_, id)| id.to_owned()), Some(cursor.conversation.to_string()));
+    if let Ok(InboxStart::AsListed(Some(cursor))) = parse_cursor(InboxOrder::Listed, Some(text)) {
+        assert_eq!(text.rsplit_once('.').map(|(_, id)| id.to_owned()), Some(cursor.conversation.to_string()));
+    }
+    if let Ok(InboxStart::ById(Some(conversation))) = parse_cursor(InboxOrder::Id, Some(text)) {
+        assert_eq!(text, conversation.to_string());
     }
 }

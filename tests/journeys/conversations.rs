@@ -170,3 +170,56 @@ async fn settings_drafts_and_hidden_messages_are_in_step_between_devices_and_nob
     let told = tablet.wait("the change", |frame| frame["type"] == "inbox.changed").await["data"].clone();
     assert_eq!((&told["conversation"], &told["draft"]), (&json!(group), &json!(null)));
 }
+
+/// All pages of one conversation each.
+async fn listed(person: &mut Person, mut data: Value) -> Vec<String> {
+    let mut found = Vec::new();
+    data["limit"] = json!(1);
+    loop {
+        let page = person.ok("inbox", data.clone()).await;
+        let conversations = page["conversations"].as_array().expect("a list");
+        found.extend(conversations.iter().map(|one| one["conversation"].as_str().expect("an id").to_owned()));
+        if page["has_more"] == false {
+            return found;
+        }
+        data["cursor"] = page["cursor"].clone();
+    }
+}
+
+#[tokio::test]
+async fn the_list_has_pinned_ones_first_and_archived_ones_apart() {
+    let stack = Stack::shared().await;
+    let (accounts, mut people) = three(stack).await;
+    let mut groups = Vec::new();
+    for name in ["oldest", "old", "new", "newest"] {
+        groups.push(people[0].group(&[&accounts[1]], name).await);
+    }
+    let [oldest, old, new, newest] = groups.try_into().expect("four");
+    let ada = &mut people[0];
+    assert_eq!(listed(ada, json!({})).await, [&*newest, &new, &old, &oldest]);
+    for (group, settings) in [(&oldest, json!({"pinned": true})), (&new, json!({"archived": true}))] {
+        ada.ok("conversation.settings", update(group, settings)).await;
+    }
+    assert_eq!(listed(ada, json!({})).await, [&*oldest, &newest, &new, &old]);
+    assert_eq!(listed(ada, json!({"archived": false})).await, [&*oldest, &newest, &old]);
+    assert_eq!(listed(ada, json!({"archived": true})).await, [&*new]);
+    let mut by_id = vec![oldest.clone(), old.clone(), new.clone(), newest.clone()];
+    by_id.sort_unstable();
+    assert_eq!(listed(ada, json!({"order": "id"})).await, by_id);
+    by_id.retain(|id| *id != new);
+    assert_eq!(listed(ada, json!({"order": "id", "archived": false})).await, by_id);
+    let page = ada.ok("inbox", json!({"limit": 1})).await;
+    let other = json!({"order": "id", "cursor": page["cursor"]});
+    assert_eq!(ada.code("inbox", other).await, "bad_request", "a cursor is of one order");
+
+    // A message brings it back, and to the top; unless it is muted.
+    people[1].say(&old, "hello").await;
+    people[1].say(&new, "hello").await;
+    let ada = &mut people[0];
+    assert_eq!(listed(ada, json!({"archived": false})).await, [&*oldest, &new, &old, &newest]);
+    let away = json!({"archived": true, "muted_until": "2999-01-01T00:00:00.000Z"});
+    ada.ok("conversation.settings", update(&old, away)).await;
+    people[1].say(&old, "hello again").await;
+    assert_eq!(listed(&mut people[0], json!({"archived": false})).await, [&*oldest, &new, &newest]);
+    assert_eq!(listed(&mut people[0], json!({"archived": true})).await, [&*old]);
+}

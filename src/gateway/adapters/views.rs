@@ -14,11 +14,11 @@ use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
-    ApiKey, ChannelRow, ConversationRow, EventRow, InboxPage, InviteRow, Journal, Membership, MessageRow, ReadError,
-    Reads, ReceiptsRow, ThreadRange, ThreadRow, UserRow,
+    ApiKey, AskedPage, ChannelRow, ConversationRow, EventRow, InboxOrder, InboxPage, InviteRow, Journal, Membership,
+    MessageRow, ReadError, Reads, ReceiptsRow, ThreadRange, ThreadRow, UserRow,
 };
 use crate::log::topics;
-use crate::store::{self, InboxCursor, Store, StoreError};
+use crate::store::{self, InboxCursor, InboxStart, Store, StoreError};
 
 /// The views in Postgres.
 #[derive(Clone)]
@@ -113,11 +113,37 @@ fn page_size(texts: impl Iterator<Item = usize>, limit: usize) -> usize {
 }
 
 /// `milliseconds.conversation`
-pub(crate) fn parse_cursor(text: &str) -> Result<InboxCursor, ReadError> {
-    let parsed = text.split_once('.').and_then(|(at, conversation)| {
-        Some(InboxCursor { last_at: Timestamp(at.parse().ok()?), conversation: conversation.parse().ok()? })
-    });
-    parsed.ok_or(ReadError::BadCursor)
+pub(crate) fn parse_cursor(order: InboxOrder, cursor: Option<&str>) -> Result<InboxStart, ReadError> {
+    let parsed = match order {
+        InboxOrder::Listed => cursor.map(after_listed).transpose().map(InboxStart::AsListed),
+        InboxOrder::Id => cursor.map(|id| id.parse().map_err(drop)).transpose().map(InboxStart::ById),
+    };
+    parsed.map_err(|()| ReadError::BadCursor)
+}
+
+/// The conversation in `pinned.time.id`.
+fn after_listed(cursor: &str) -> Result<InboxCursor, ()> {
+    let parse = || {
+        let (pinned, rest) = cursor.split_once('.')?;
+        let (at, conversation) = rest.split_once('.')?;
+        let pinned = match pinned {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        };
+        Some(InboxCursor { pinned, last_at: Timestamp(at.parse().ok()?), conversation: conversation.parse().ok()? })
+    };
+    parse().ok_or(())
+}
+
+/// What [`parse_cursor`] takes, for the page after `row`.
+fn cursor_after(order: InboxOrder, row: &store::InboxRow) -> String {
+    match order {
+        InboxOrder::Listed => {
+            format!("{}.{}.{}", u8::from(row.settings.pinned), row.last_at.0, row.conversation)
+        }
+        InboxOrder::Id => row.conversation.to_string(),
+    }
 }
 
 #[async_trait]
@@ -151,16 +177,18 @@ impl Reads for Views {
         }))
     }
 
-    async fn inbox(&self, _: TenantId, user: UserId, cursor: Option<&str>, limit: u32) -> Result<InboxPage, ReadError> {
-        let cursor = cursor.map(parse_cursor).transpose()?;
+    async fn inbox(&self, _: TenantId, user: UserId, asked: &AskedPage) -> Result<InboxPage, ReadError> {
+        let AskedPage { order, archived, ref cursor, limit } = *asked;
+        let starts = parse_cursor(order, cursor.as_deref())?;
         // One more than asked for tells whether there are more.
-        let mut rows = self.store.inbox(user, cursor.as_ref(), i64::from(limit) + 1).await?;
+        let mut rows =
+            self.store.inbox(user, &store::InboxPage { starts, archived, limit: i64::from(limit) + 1 }).await?;
         let size =
             page_size(rows.iter().map(|row| row.last_message.as_ref().map_or(0, MessageRow::bytes)), limit as usize);
         let has_more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().filter(|_| has_more);
-        let cursor = last.map(|row| format!("{}.{}", row.last_at.0, row.conversation));
+        let cursor = last.map(|row| cursor_after(order, row));
         Ok(InboxPage { conversations: rows.into_iter().map(ConversationRow::from).collect(), cursor, has_more })
     }
 
@@ -323,10 +351,17 @@ mod tests {
     #[test]
     fn only_our_own_cursors_are_taken() {
         let conversation = ConversationId::generate();
-        let cursor = parse_cursor(&format!("7.{conversation}")).ok();
-        assert_eq!(cursor, Some(InboxCursor { last_at: Timestamp(7), conversation }));
-        for text in ["", ".", "7", "x.cnv_", &format!("7.{conversation}x"), &format!(".{conversation}")] {
-            assert!(matches!(parse_cursor(text), Err(ReadError::BadCursor)), "{text}");
+        let id = conversation.to_string();
+        let listed = |text: &str| parse_cursor(InboxOrder::Listed, Some(text));
+        let after = InboxCursor { pinned: true, last_at: Timestamp(7), conversation };
+        assert_eq!(listed(&format!("1.7.{id}")).ok(), Some(InboxStart::AsListed(Some(after))));
+        assert_eq!(parse_cursor(InboxOrder::Id, Some(&id)).ok(), Some(InboxStart::ById(Some(conversation))));
+        let bad = ["", ".", "..", "7", "x.cnv_", &id, &format!("7.{id}"), &format!("2.7.{id}"), &format!("1.7.{id}x")];
+        for text in bad {
+            assert!(matches!(listed(text), Err(ReadError::BadCursor)), "{text}");
+        }
+        for text in ["", "7", &format!("1.7.{id}")] {
+            assert!(matches!(parse_cursor(InboxOrder::Id, Some(text)), Err(ReadError::BadCursor)), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `inbox`: one's conversations, newest change first.
+//! `inbox`: one's conversations, as apps list them or all of them in an order that stays.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::limit;
 use super::{About, Context, Reply};
 use crate::gateway::edge::Edge;
+use crate::gateway::ports::{AskedPage, InboxOrder};
 use crate::gateway::seen::Scope;
 use crate::gateway::shapes::{Conversation, Opener};
 
@@ -15,7 +16,11 @@ const MAX_LIMIT: u32 = 200;
 /// Which page.
 #[derive(Deserialize, JsonSchema)]
 pub struct Data {
-    /// Of the page before.
+    /// `listed`, where it is left out: pinned ones first, then the newest change first. `id`: nothing moves from page to page, for who wants all.
+    order: Option<InboxOrder>,
+    /// `true`: only archived ones, `false`: only others; both where it is left out.
+    archived: Option<bool>,
+    /// Of the page before, in the same order.
     cursor: Option<String>,
     /// At most 200; 50 where it is left out.
     #[schemars(range(min = 1))]
@@ -32,13 +37,16 @@ pub struct Answer {
     has_more: bool,
 }
 
-pub const ABOUT: About = About::new("Lists one's conversations, newest change first.", &["{}", r#"{"limit": 10}"#]);
+pub const ABOUT: About =
+    About::new("Lists one's conversations.", &["{}", r#"{"limit": 10, "archived": false}"#, r#"{"order": "id"}"#]);
 
 /// Reads the page.
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let limit = limit(data.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     edge.seen.settle(context.user, Scope::All).await?;
-    let page = edge.ports.reads.inbox(context.tenant, context.user, data.cursor.as_deref(), limit).await?;
+    let order = data.order.unwrap_or(InboxOrder::Listed);
+    let asked = AskedPage { order, archived: data.archived, cursor: data.cursor, limit };
+    let page = edge.ports.reads.inbox(context.tenant, context.user, &asked).await?;
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let conversations =
         page.conversations.into_iter().map(|row| opener.conversation(context.user, row)).collect::<Result<_, _>>()?;

@@ -11,4 +11,4 @@ JOIN pointers p USING (user_id, conversation)
 JOIN heads h USING (conversation)
 JOIN conversations c USING (conversation)
 JOIN members m USING (conversation, user_id)
-ORDER BY picked.ord, h.last_at DESC, conversation DESC
+ORDER BY picked.ord, picked.rank
