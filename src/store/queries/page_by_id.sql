@@ -3,7 +3,8 @@ WITH
 -- $3 and $4 as $5 and $6 in `page.sql`.
 picked AS (
     SELECT 1::BIGINT AS ord, row_number() OVER (ORDER BY p.conversation) AS rank, p.user_id, p.conversation
-    FROM pointers p JOIN heads h USING (conversation)
+    -- OFFSET keeps the planner from reading all heads in their order.
+    FROM pointers p CROSS JOIN LATERAL (SELECT last_seq FROM heads WHERE heads.conversation = p.conversation OFFSET 0) h
     WHERE p.user_id = $1 AND p.left_position IS NULL AND p.conversation > $2
       AND ($3::BOOLEAN IS NULL OR $3 = COALESCE(p.archived_seq = h.last_seq OR p.archived_seq IS NOT NULL AND p.muted_until > $4, FALSE))
     ORDER BY p.conversation LIMIT $5
