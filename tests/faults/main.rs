@@ -5,6 +5,7 @@ mod support;
 
 mod clients;
 mod dead_letters;
+mod gaps;
 mod late;
 mod overload;
 mod rebuild;
