@@ -51,8 +51,22 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         // The first may have been acknowledged before.
         while self.talks.iter().zip(&before).any(|(talk, before)| talk.acked.load(Relaxed) < before + 2) {
+            if self.done.is_cancelled() {
+                return;
+            }
             assert!(Instant::now() < deadline, "a conversation stands still: {:?}, before: {before:?}", self.acked());
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Ends everything when who holds it panics: nobody waits for what will not come.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
         }
     }
 }
@@ -61,7 +75,7 @@ impl World {
 async fn write(world: Arc<World>, at: usize) {
     let mut rng = StdRng::seed_from_u64(at as u64);
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
-    let talk = &world.talks[at];
+    let (talk, _alarm) = (&world.talks[at], Alarm(world.done.clone()));
     while !world.done.is_cancelled() {
         let message = json!({ "conversation": talk.id, "client_id": Uuid::now_v7(), "text": "on and on" });
         let deadline = Instant::now() + PATIENCE;
@@ -128,6 +142,10 @@ impl Watcher {
             let frame: Value = serde_json::from_str(&text).expect("JSON");
             if let Some((talk, position)) = event(&frame) {
                 self.pushed(world, talk, position);
+            } else if let Some((talk, last)) = told(&frame) {
+                // It is caught up again, after an owner that left a hole.
+                let held = self.held.entry(talk.to_owned()).or_default();
+                *held = last.max(*held);
             }
         }
         Some(())
@@ -172,13 +190,16 @@ impl Early {
     fn take(&mut self, frame: &Value) {
         if let Some((talk, position)) = event(frame) {
             self.pushed.entry(talk.to_owned()).or_default().insert(position);
-        } else if frame["type"] == "inbox.changed" {
-            let talk = frame["data"]["conversation"].as_str().expect("an id").to_owned();
-            let last = frame["data"]["last_position"].as_i64().expect("a position");
-            let held = self.snapshot.entry(talk).or_default();
+        } else if let Some((talk, last)) = told(frame) {
+            let held = self.snapshot.entry(talk.to_owned()).or_default();
             *held = last.max(*held);
         }
     }
+}
+
+fn told(frame: &Value) -> Option<(&str, i64)> {
+    let data = Some(&frame["data"]).filter(|_| frame["type"] == "inbox.changed")?;
+    Some((data["conversation"].as_str()?, data["last_position"].as_i64()?))
 }
 
 fn event(frame: &Value) -> Option<(&str, i64)> {
@@ -187,7 +208,7 @@ fn event(frame: &Value) -> Option<(&str, i64)> {
 
 /// Comes and goes until there were enough connects, at any gateway. Gives what it is left with.
 async fn watch(world: Arc<World>, mut watcher: Watcher, seed: u64) -> Watcher {
-    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut rng, _alarm) = (StdRng::seed_from_u64(seed), Alarm(world.done.clone()));
     while !world.done.is_cancelled() {
         let address = world.addresses.choose(&mut rng).expect("some");
         let stay = Duration::from_millis(rng.random_range(0..400));
@@ -202,7 +223,7 @@ async fn watch(world: Arc<World>, mut watcher: Watcher, seed: u64) -> Watcher {
 /// Gateways and sequencers freeze, die and drain, one after the other, until there were enough connects.
 async fn disturb(world: &World, sequencers: &mut Vec<Role>, gateways: &mut Vec<Role>) -> usize {
     let mut rounds = 0;
-    while rounds < 2 || world.connects.load(Relaxed) < CONNECTS {
+    while !world.done.is_cancelled() && (rounds < 3 || world.connects.load(Relaxed) < CONNECTS) {
         let first = sequencers.remove(0);
         match rounds % 3 {
             // A zombie: the other takes over, then it wakes up.
