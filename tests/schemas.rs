@@ -374,6 +374,17 @@ fn every_struct_is_its_schema() {
             actor: id(5),
             occurred_at: Timestamp(6),
         }),
+        holds(CrowdNotification {
+            tenant: id(1),
+            conversation: id(3),
+            event_id: id(4),
+            r#type: "message.sent".into(),
+            position: 1,
+            seq: 2,
+            actor: id(5),
+            occurred_at: Timestamp(6),
+            reached: bytes(),
+        }),
         holds(Signal {
             r#type: "typing".into(),
             tenant: id(1),

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
-use tidings::codec::Codec;
+use roaring::RoaringBitmap;
 use tidings::codec::records::{
-    ConversationCommand, ConversationEvent, Delivery, GatewayClaim, Notification, ReplyTo, Session,
+    ConversationCommand, ConversationEvent, CrowdNotification, Delivery, GatewayClaim, Notification, ReplyTo, Session,
 };
+use tidings::codec::{Codec, Record};
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::conversation::{Command, CreateConversation, SendMessage};
+use tidings::domain::conversation::{Command, CreateConversation, MAX_USERS_A_COMMAND, SendMessage, Users};
 use tidings::domain::policy::ConversationKind;
 use tidings::domain::{ConversationId, IncarnationId, SessionId, TenantId, Timestamp, UserId};
 use tidings::log::journal::Head;
@@ -75,7 +76,7 @@ async fn sequencer(client: &ClientConfig) -> Sequencer {
             batch_commands: 500,
             load_timeout: Duration::from_secs(1),
             commit_interval: Duration::from_millis(100),
-            limits: OwnerLimits { tail_bytes: usize::MAX, hot: 1_000, crowd: 256 },
+            limits: OwnerLimits { tail_bytes: usize::MAX, hot: 10_000, crowd: 256 },
             typing_members: 100,
         },
     });
@@ -247,6 +248,125 @@ async fn a_burst_into_a_large_group_notifies_everybody_once() {
     let in_time = tokio::time::timeout(Duration::from_secs(60), everybody).await.is_ok();
     assert!(in_time, "{} were notified", told.len());
     assert_eq!(told.len(), MEMBERS * SENDS, "nobody twice");
+    sequencer.stop.cancel();
+    sequencer.task.await.expect("ends").expect("orderly");
+}
+
+async fn appended(producer: &Producer, topic: &str, partition: i32, key: &str, value: &impl Record) {
+    let value = Codec::builtin().encode(value).expect("encodes");
+    producer.append(topic, partition, key.as_bytes(), Some(&value)).expect("queued").await.expect("appended");
+}
+
+/// A conversation of 100,000, of whom some are connected to one gateway.
+struct Crowd {
+    producer: Producer,
+    tenant: TenantId,
+    creator: UserId,
+    conversation: ConversationId,
+    /// By slot, the creator first.
+    members: Vec<UserId>,
+}
+
+impl Crowd {
+    const MEMBERS: usize = 100_000;
+    const ONLINE: usize = 6_000;
+
+    async fn command(&self, command: Command) {
+        let record = ConversationCommand::new(self.tenant, self.conversation, self.creator, command);
+        let key = self.conversation.to_string();
+        let partition = partition_of(key.as_bytes(), PARTITIONS);
+        appended(&self.producer, topics::CONVERSATION_COMMANDS, partition, &key, &record).await;
+    }
+
+    /// Claims a partition of `deliveries` and has every 16th member connected there.
+    async fn gather(client: &ClientConfig) -> (Self, Vec<u32>) {
+        let (tenant, creator, client_id) = (TenantId::generate(), UserId::generate(), Uuid::now_v7());
+        let conversation = ConversationId::group(creator, client_id);
+        let members: Vec<_> =
+            std::iter::once(creator).chain(std::iter::repeat_with(UserId::generate).take(Self::MEMBERS - 1)).collect();
+        let crowd =
+            Self { producer: Producer::new(client).expect("a producer"), tenant, creator, conversation, members };
+        let incarnation = IncarnationId::generate();
+        let claim = GatewayClaim { incarnation, partition: 0, generation: 1, claim_offset: -1, acked_offset: 0 };
+        appended(&crowd.producer, topics::SESSIONS, 0, &incarnation.to_string(), &claim).await;
+        let online: Vec<u32> = (1..).step_by(16).take(Self::ONLINE).collect();
+        let sessions = online.iter().map(|slot| {
+            let session = SessionId::generate();
+            let user = crowd.members[*slot as usize];
+            let record = Session { tenant, user, session, incarnation, device: None, started_at: Timestamp::now() };
+            let value = Codec::builtin().encode(&record).expect("encodes");
+            let key = session.to_string();
+            crowd.producer.append(topics::SESSIONS, 0, key.as_bytes(), Some(&value)).expect("queued")
+        });
+        futures_util::future::try_join_all(sessions.collect::<Vec<_>>()).await.expect("appended");
+        let (first, rest) = crowd.members[1..].split_at(MAX_USERS_A_COMMAND - 1);
+        let create =
+            CreateConversation { kind: ConversationKind::Group, members: first.to_vec(), name: None, client_id };
+        crowd.command(Command::Create(create)).await;
+        for users in rest.chunks(MAX_USERS_A_COMMAND) {
+            crowd.command(Command::AddMembers(Users { users: users.to_vec() })).await;
+        }
+        (crowd, online)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_a_hundred_thousand_is_a_few_records() {
+    const SENDS: usize = 10;
+    let kafka = Kafka::start().await;
+    let client = &kafka.client;
+    let layout = topics::Layout { partitions: PARTITIONS, delivery_partitions: 1, replication: 1, min_insync: 1 };
+    topics::ensure(client, layout).await.expect("topics");
+    let (crowd, online) = Crowd::gather(client).await;
+    let sequencer = sequencer(client).await;
+    let mut began = None;
+    for _ in 0..SENDS {
+        let text = Some("sealed".into());
+        crowd.command(Command::Send(SendMessage { text, ..SendMessage::new(Uuid::now_v7()) })).await;
+    }
+    let reader = Reader::new(client, topics::DELIVERIES).expect("a reader");
+    let mut deliveries = reader.read(0, 0).await.expect("reads");
+    let mut told: HashMap<i64, Vec<UserId>> = HashMap::new();
+    let collecting = async {
+        while told.values().map(Vec::len).sum::<usize>() < SENDS * online.len() {
+            for fetched in deliveries.next(100).await.expect("reads") {
+                let value = fetched.value.expect("a value");
+                let Ok(delivery) = Codec::builtin().decode::<Delivery>(&value) else { continue };
+                let record = delivery.record.as_ref().expect("nobody waits for an answer");
+                let event: ConversationEvent = Codec::builtin().decode(record).expect("decodes");
+                let Some(sent) = event.message_sent else { continue };
+                began.get_or_insert_with(std::time::Instant::now);
+                assert!(delivery.users().count() <= 4_096, "a gateway does other things between two");
+                told.entry(sent.seq).or_default().extend(delivery.users());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), collecting).await.expect("in time");
+    let took = began.expect("they came").elapsed();
+    println!("{SENDS} messages to {} of {} in {took:?} after the first", online.len(), crowd.members.len());
+    let mut expected: Vec<_> = online.iter().map(|slot| crowd.members[*slot as usize]).collect();
+    expected.sort_unstable();
+    for (seq, mut users) in told {
+        users.sort_unstable();
+        assert_eq!(users, expected, "message {seq} went to each once");
+    }
+    // Whom it did not reach, one record tells of.
+    let key = crowd.conversation.to_string();
+    let reader = Reader::new(client, topics::NOTIFICATIONS).expect("a reader");
+    let mut records = reader.read(partition_of(key.as_bytes(), PARTITIONS), 0).await.expect("reads");
+    let mut notified = Vec::new();
+    while notified.len() < SENDS {
+        let next = tokio::time::timeout(Duration::from_secs(30), records.next(100));
+        for fetched in next.await.expect("in time").expect("reads") {
+            let value = fetched.value.expect("a value");
+            notified.push(Codec::builtin().decode::<CrowdNotification>(&value).expect("nobody is told by name"));
+        }
+    }
+    for (notification, seq) in notified.iter().zip(1..) {
+        assert_eq!((notification.seq, notification.actor), (seq, crowd.creator));
+        let reached = RoaringBitmap::deserialize_from(&*notification.reached).expect("a bitmap");
+        assert_eq!(reached.iter().collect::<Vec<_>>(), online);
+    }
     sequencer.stop.cancel();
     sequencer.task.await.expect("ends").expect("orderly");
 }

@@ -54,6 +54,7 @@ pub static SCHEMAS: &[SchemaVersion] = schemas! {
     22 "Delivery" 2 ["deliveries"]
     12 "Marks" 1 ["deliveries"]
     13 "Notification" 1 ["notifications"]
+    25 "CrowdNotification" 1 ["notifications"]
     14 "Signal" 1 ["conversation-signals"]
     15 "DeadLetter" 1 ["dead-letters"]
     16 "Checkpoint" 1 ["checkpoints"]

@@ -32,6 +32,8 @@ const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it looks.
 const KEY_POLL: Duration = Duration::from_millis(20);
 const BATCH_RECORDS: usize = 512;
+/// A delivery of this size has a thousand recipients or more.
+const LARGE_BYTES: usize = 16_384;
 
 /// Why deliveries end. Every socket was closed: what was missed is fetched after the next `hello`.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +106,9 @@ impl Deliveries {
                 batch = records.next(BATCH_RECORDS) => {
                     for fetched in batch? {
                         self.take(&fetched)?;
+                        if fetched.value.is_some_and(|value| value.len() > LARGE_BYTES) {
+                            tokio::task::yield_now().await;
+                        }
                     }
                 }
                 _ = look.tick(), if waiting => self.retry(Instant::now()),

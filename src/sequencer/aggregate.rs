@@ -55,6 +55,15 @@ pub struct Stamp<Id> {
     pub last_seq: i64,
 }
 
+/// Somebody who hears of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hearer {
+    /// Who.
+    pub user: UserId,
+    /// Its number in the roster, that of no other before or after; 0 where there is no roster to speak of.
+    pub slot: u32,
+}
+
 /// What an event does to the roster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RosterChange {
@@ -141,7 +150,9 @@ pub trait Aggregate: Send + Sync + Sized + 'static {
     fn id(text: &str) -> Result<Self::Id, String>;
 
     /// Who hears of events as a rule: the present members.
-    fn roster(state: &Self::State) -> Vec<UserId>;
+    fn roster(state: &Self::State) -> Vec<Hearer>;
+    /// How much memory a state takes, in that of a small one.
+    fn weight(state: &Self::State) -> usize;
     /// Whether the others hear what `actor` signals.
     fn may_signal(state: &Self::State, actor: UserId, at: Timestamp) -> bool;
     /// What an event does to the roster.

@@ -1,6 +1,6 @@
 //! Conversations, as the sequencer's engine sees them.
 
-use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Hearer, Hears, RosterChange, Stamp};
 use crate::codec::records::{
     ConversationCommand, ConversationEvent, JournalRecord, MemberState, Receipt, StreamRecord,
 };
@@ -16,6 +16,8 @@ use crate::log::{Fetched, topics};
 
 /// How long memory is sure to know client ids, by their own time, in milliseconds.
 pub const RECENT_SENDS_MS: i64 = 5 * MINUTE_MS;
+
+const MEMBERS_OF_A_SMALL_ONE: usize = 50;
 
 /// The aggregate of conversations.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +124,13 @@ impl Aggregate for Conversations {
         text.parse().map_err(|error| format!("the journal's key is no conversation: {error}"))
     }
 
-    fn roster(state: &Conversation) -> Vec<UserId> {
-        state.members.keys().copied().collect()
+    fn roster(state: &Conversation) -> Vec<Hearer> {
+        let slot = |slot: i64| u32::try_from(slot).unwrap_or(u32::MAX);
+        state.members.iter().map(|(user, member)| Hearer { user: *user, slot: slot(member.slot) }).collect()
+    }
+
+    fn weight(state: &Conversation) -> usize {
+        1 + state.members.len() / MEMBERS_OF_A_SMALL_ONE
     }
 
     fn may_signal(state: &Conversation, actor: UserId, at: Timestamp) -> bool {

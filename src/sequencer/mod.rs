@@ -5,6 +5,7 @@
 
 pub mod aggregate;
 pub mod conversations;
+mod journey;
 pub mod owner;
 pub mod partition;
 pub mod progress;

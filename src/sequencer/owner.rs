@@ -12,11 +12,11 @@ mod memory;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::aggregate::{Aggregate, Command, Stamp};
+use super::aggregate::{Aggregate, Command, Hearer, Stamp};
 use crate::codec::records::{JournalRecord, REJECTED, ReplyTo};
 use crate::codec::{Codec, EncodeError};
 use crate::domain::decision::{Decision, Done, Recorded};
-use crate::domain::{ErrorCode, EventId, Rejection, UserId};
+use crate::domain::{ErrorCode, EventId, Rejection};
 use crate::log::journal::{Class, Head};
 
 pub use audience::Audience;
@@ -79,7 +79,7 @@ pub enum Again<A: Aggregate> {
 
 struct Hot<A: Aggregate> {
     state: Option<A::State>,
-    roster: Option<Arc<[UserId]>>,
+    roster: Option<Arc<[Hearer]>>,
     touched: u64,
     flights: u32,
 }
@@ -97,7 +97,7 @@ struct Tail<A: Aggregate> {
 pub struct OwnerLimits {
     /// Bytes of accepted records that the view lacks; past it everything is `unavailable`.
     pub tail_bytes: usize,
-    /// Aggregates in memory.
+    /// Aggregates in memory, large ones counted as often as they take the memory of a small one.
     pub hot: usize,
     /// With more members than this, a receipt is told to its own user only.
     pub crowd: usize,

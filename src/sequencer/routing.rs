@@ -1,14 +1,17 @@
-//! From what counts to the gateways: one delivery a gateway with the recipients inside, notifications for those offline.
+//! From what counts to the gateways: one delivery a gateway with the recipients inside (more than one where they are very many), and
+//! notifications for those offline: one each, or one for all of a crowd.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roaring::RoaringBitmap;
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Aggregate, Hearer};
+use super::journey::{Journey, Offline};
 use super::owner::{Answer, Audience, Outcome};
-use crate::codec::Codec;
-use crate::codec::records::{Delivery, JournalRecord, Mark, Marks, Notification, Reply, Signal};
-use crate::domain::{ConversationId, UserId};
+use crate::codec::records::{CrowdNotification, Delivery, JournalRecord, Mark, Marks, Notification, Reply, Signal};
+use crate::codec::{Codec, Record};
+use crate::domain::{ConversationId, IncarnationId};
 use crate::log::{AppendError, Appending, Producer, partition_of, topics};
 use crate::sessions::{Gateway, SessionTable};
 
@@ -36,14 +39,6 @@ pub struct Router {
     pub partitions: i32,
 }
 
-/// The recipients at one gateway.
-struct Stop {
-    gateway: Gateway,
-    /// Silent for a while: it may live, so it is sent to, and may not, so its users are notified as well.
-    overdue: bool,
-    recipients: Vec<u8>,
-}
-
 impl Router {
     /// Sends `outcome` to the gateways concerned. What comes back resolves when it is durable.
     ///
@@ -54,49 +49,29 @@ impl Router {
         partition: i32,
         outcome: &Outcome<A>,
     ) -> Result<Vec<Appending>, RouteError> {
-        let mut stops = Vec::new();
-        let mut offline = Vec::new();
+        let mut journey = Journey::default();
         if let Audience::Known(roster, also) = &outcome.audience {
-            for user in roster.iter().chain(also.iter().filter(|user| !roster.contains(user))) {
-                if !self.board(&mut stops, *user) {
-                    offline.push(*user);
-                }
+            journey.board(&self.sessions, roster, also);
+        }
+        if let Some((to, _)) = &outcome.reply {
+            journey.pass(Gateway { incarnation: to.incarnation, partition: to.partition });
+        }
+        let mut appending = Vec::with_capacity(journey.stops.len());
+        for stop in journey.stops {
+            let reply = outcome.reply.as_ref().filter(|(to, _)| to.incarnation == stop.gateway.incarnation);
+            let mut reply = reply.map(|(to, answer)| {
+                let aggregate = outcome.aggregate.map(|id| id.to_string()).unwrap_or_default();
+                reply_of(to.reference, aggregate, answer)
+            });
+            for recipients in stop.parts() {
+                let delivery = delivery_of(partition, outcome, stop.gateway.incarnation, recipients, reply.take());
+                let (value, key) = (self.codec.encode(&delivery)?, delivery.incarnation.as_bytes());
+                let to = (topics::DELIVERIES, stop.gateway.partition);
+                appending.push(self.producer.append_patiently(to.0, to.1, key, Some(&value)).await?);
             }
-        }
-        let reply_to =
-            outcome.reply.as_ref().map(|(to, _)| Gateway { incarnation: to.incarnation, partition: to.partition });
-        if let Some(gateway) = reply_to.filter(|g| !stops.iter().any(|stop| stop.gateway.incarnation == g.incarnation))
-        {
-            stops.push(Stop { gateway, overdue: false, recipients: Vec::new() });
-        }
-        let record = outcome.accepted.as_ref().and_then(|counted| counted.record.records.first()?.value.clone());
-        let next_offset = outcome.accepted.as_ref().map_or(outcome.head.next_offset, |counted| counted.offset + 1);
-        let mut appending = Vec::with_capacity(stops.len() + offline.len());
-        for stop in stops {
-            let reply = match &outcome.reply {
-                Some((to, answer)) if to.incarnation == stop.gateway.incarnation => {
-                    let aggregate = outcome.aggregate.map(|id| id.to_string()).unwrap_or_default();
-                    Some(reply(to.reference, aggregate, answer))
-                }
-                _ => None,
-            };
-            let delivery = Delivery {
-                incarnation: stop.gateway.incarnation,
-                journal: A::JOURNAL.to_owned(),
-                partition,
-                next_offset,
-                record: record.clone().filter(|_| !stop.recipients.is_empty()),
-                recipients: Bytes::from(stop.recipients),
-                reply,
-            };
-            let (value, key) = (self.codec.encode(&delivery)?, delivery.incarnation.as_bytes());
-            let to = (topics::DELIVERIES, stop.gateway.partition);
-            appending.push(self.producer.append_patiently(to.0, to.1, key, Some(&value)).await?);
         }
         if let Some(counted) = outcome.accepted.as_ref().filter(|counted| counted.record.seq > 0) {
-            for user in offline.into_iter().filter(|user| *user != counted.record.actor) {
-                appending.extend(self.notify(user, &counted.record).await?);
-            }
+            appending.extend(self.notify(&counted.record, journey.offline).await?);
         }
         Ok(appending)
     }
@@ -105,13 +80,12 @@ impl Router {
     ///
     /// # Errors
     /// A defect only.
-    pub fn signal(&self, signal: &Signal, members: &[UserId]) -> Result<(), RouteError> {
-        let mut stops = Vec::new();
-        for user in members.iter().filter(|user| **user != signal.actor) {
-            self.board(&mut stops, *user);
-        }
+    pub fn signal(&self, signal: &Signal, members: &[Hearer]) -> Result<(), RouteError> {
+        let mut journey = Journey::default();
+        let others: Vec<_> = members.iter().filter(|member| member.user != signal.actor).copied().collect();
+        journey.board(&self.sessions, &others, &[]);
         let record = self.codec.encode(signal)?;
-        for stop in stops {
+        for stop in journey.stops {
             let delivery = Delivery {
                 incarnation: stop.gateway.incarnation,
                 journal: String::new(),
@@ -142,44 +116,76 @@ impl Router {
         Ok(appending)
     }
 
-    /// Whether `user` is anywhere that is surely alive.
-    fn board(&self, stops: &mut Vec<Stop>, user: UserId) -> bool {
-        let mut reached = false;
-        for gateway in self.sessions.gateways_of(user) {
-            let index =
-                stops.iter().position(|stop| stop.gateway.incarnation == gateway.incarnation).unwrap_or_else(|| {
-                    let overdue = self.sessions.is_overdue(gateway.incarnation);
-                    stops.push(Stop { gateway, overdue, recipients: Vec::new() });
-                    stops.len() - 1
-                });
-            stops[index].recipients.extend_from_slice(user.as_bytes());
-            reached |= !stops[index].overdue;
+    /// Has those notified whom nothing has reached.
+    async fn notify(&self, record: &JournalRecord, offline: Offline) -> Result<Vec<Appending>, RouteError> {
+        let Ok(conversation) = record.aggregate.parse::<ConversationId>() else { return Ok(Vec::new()) };
+        let mut appending = Vec::new();
+        if let Some(reached) = offline.reached {
+            let notification = CrowdNotification {
+                tenant: record.tenant,
+                conversation,
+                event_id: record.id,
+                r#type: record.r#type.clone(),
+                position: record.position,
+                seq: record.seq,
+                actor: record.actor,
+                occurred_at: record.at,
+                reached: bytes_of(&reached),
+            };
+            appending.push(self.append_notification(&record.aggregate, &notification).await?);
         }
-        reached
+        for user in offline.each.into_iter().filter(|user| *user != record.actor) {
+            let notification = Notification {
+                tenant: record.tenant,
+                user,
+                conversation,
+                event_id: record.id,
+                r#type: record.r#type.clone(),
+                position: record.position,
+                seq: record.seq,
+                actor: record.actor,
+                occurred_at: record.at,
+            };
+            appending.push(self.append_notification(&user.to_string(), &notification).await?);
+        }
+        Ok(appending)
     }
 
-    async fn notify(&self, user: UserId, record: &JournalRecord) -> Result<Option<Appending>, RouteError> {
-        let Ok(conversation) = record.aggregate.parse::<ConversationId>() else { return Ok(None) };
-        let notification = Notification {
-            tenant: record.tenant,
-            user,
-            conversation,
-            event_id: record.id,
-            r#type: record.r#type.clone(),
-            position: record.position,
-            seq: record.seq,
-            actor: record.actor,
-            occurred_at: record.at,
-        };
-        let key = user.to_string();
-        let value = self.codec.encode(&notification)?;
-        let partition = partition_of(key.as_bytes(), self.partitions);
-        let key = key.as_bytes();
-        Ok(Some(self.producer.append_patiently(topics::NOTIFICATIONS, partition, key, Some(&value)).await?))
+    async fn append_notification(&self, key: &str, notification: &impl Record) -> Result<Appending, RouteError> {
+        let value = self.codec.encode(notification)?;
+        let (partition, key) = (partition_of(key.as_bytes(), self.partitions), key.as_bytes());
+        Ok(self.producer.append_patiently(topics::NOTIFICATIONS, partition, key, Some(&value)).await?)
     }
 }
 
-fn reply(reference: i64, aggregate: String, answer: &Answer) -> Reply {
+/// In the portable format of Roaring bitmaps. Source: github.com/RoaringBitmap/RoaringFormatSpec.
+fn bytes_of(slots: &RoaringBitmap) -> Bytes {
+    let mut bytes = Vec::with_capacity(slots.serialized_size());
+    // Writing to memory cannot fail.
+    let _ = slots.serialize_into(&mut bytes);
+    bytes.into()
+}
+
+fn delivery_of<A: Aggregate>(
+    partition: i32,
+    outcome: &Outcome<A>,
+    incarnation: IncarnationId,
+    recipients: Bytes,
+    reply: Option<Reply>,
+) -> Delivery {
+    let record = outcome.accepted.as_ref().and_then(|counted| counted.record.records.first()?.value.clone());
+    Delivery {
+        incarnation,
+        journal: A::JOURNAL.to_owned(),
+        partition,
+        next_offset: outcome.accepted.as_ref().map_or(outcome.head.next_offset, |counted| counted.offset + 1),
+        record: record.filter(|_| !recipients.is_empty()),
+        recipients,
+        reply,
+    }
+}
+
+fn reply_of(reference: i64, aggregate: String, answer: &Answer) -> Reply {
     match answer {
         Ok(done) => Reply {
             reference,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Hearer, Hears, RosterChange, Stamp};
 use super::owner::{Again, Owner, OwnerLimits};
 use super::progress::Progress;
 use crate::codec::records::{JournalRecord, ReplyTo, StreamRecord};
@@ -82,8 +82,11 @@ impl Aggregate for Counter {
     fn id(text: &str) -> Result<u32, String> {
         text.parse().map_err(|_| "not a number".into())
     }
-    fn roster(_: &i64) -> Vec<UserId> {
+    fn roster(_: &i64) -> Vec<Hearer> {
         Vec::new()
+    }
+    fn weight(_: &i64) -> usize {
+        1
     }
     fn may_signal(_: &i64, _: UserId, _: Timestamp) -> bool {
         false

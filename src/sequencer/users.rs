@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::aggregate::{Aggregate, Command, Hears, RosterChange, Stamp};
+use super::aggregate::{Aggregate, Command, Hearer, Hears, RosterChange, Stamp};
 use crate::codec::records::{JournalRecord, StreamRecord, UserCommand, UserEvent, UserKey, UserKeyRewrap};
 use crate::codec::{Codec, DecodeError, EncodeError, Record};
 use crate::domain::decision::{Decision, Recorded};
@@ -132,8 +132,12 @@ impl Aggregate for Users {
         text.parse().map_err(|error| format!("the journal's key is no user: {error}"))
     }
 
-    fn roster(_: &User) -> Vec<UserId> {
+    fn roster(_: &User) -> Vec<Hearer> {
         Vec::new()
+    }
+
+    fn weight(_: &User) -> usize {
+        1
     }
 
     fn may_signal(_: &User, _: UserId, _: Timestamp) -> bool {

@@ -19,4 +19,4 @@ pub mod table;
 pub use claims::Claim;
 pub use entry::Entry;
 pub use roster::{Gateway, Gateways, SessionOf};
-pub use table::{SessionTable, TableError};
+pub use table::{Look, SessionTable, TableError};

@@ -44,6 +44,25 @@ struct State {
     lost: HashMap<IncarnationId, CancellationToken>,
 }
 
+/// The table, while it is looked at.
+pub struct Look<'a> {
+    roster: &'a Roster,
+    overdue: Duration,
+    now: Instant,
+}
+
+impl Look<'_> {
+    /// As [`SessionTable::gateways_of`].
+    pub fn gateways_of(&self, user: UserId) -> Gateways {
+        self.roster.gateways_of(user)
+    }
+
+    /// As [`SessionTable::is_overdue`].
+    pub fn is_overdue(&self, incarnation: IncarnationId) -> bool {
+        self.roster.is_overdue(incarnation, self.overdue, self.now)
+    }
+}
+
 /// Who is connected where. Look-ups are short reads under a lock that is never held across an await.
 pub struct SessionTable {
     state: RwLock<State>,
@@ -197,6 +216,11 @@ impl SessionTable {
     /// The gateways that are sent what is for `user`, each once; none if the user is offline. The overdue are among them.
     pub fn gateways_of(&self, user: UserId) -> Gateways {
         self.roster(|roster| roster.gateways_of(user))
+    }
+
+    /// Many look-ups under one lock. Keep them to some thousands: nothing new is read meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Look<'_>) -> T) -> T {
+        self.roster(|roster| look(&Look { roster, overdue: self.overdue, now: Instant::now() }))
     }
 
     /// All gateways that hold their partition, the overdue too: what marks are sent to.

@@ -5,6 +5,7 @@ mod lookups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures_util::TryStreamExt;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
@@ -223,15 +224,15 @@ async fn load_members(
     names: &[String],
     conversations: &mut HashMap<ConversationId, Conversation>,
 ) -> Result<(), StoreError> {
-    let rows: Vec<MemberColumns> = sqlx::query_as(
+    // As they come: there may be 100,000.
+    let mut rows = sqlx::query_as::<_, MemberColumns>(
         "SELECT m.conversation, m.user_id, m.role, m.slot, m.joined_seq, p.read_seq, p.delivered_seq, p.blocks, p.last_sent_at,
                 p.muted_until, p.pinned, p.archived_seq, p.notify
          FROM members m JOIN pointers p USING (conversation, user_id) WHERE m.conversation = ANY($1) AND m.left_position IS NULL",
     )
     .bind(names)
-    .fetch_all(&mut **snapshot)
-    .await?;
-    for row in rows {
+    .fetch(&mut **snapshot);
+    while let Some(row) = rows.try_next().await? {
         let id: ConversationId = row.conversation.parse().map_err(damaged("members.conversation"))?;
         let Some(conversation) = conversations.get_mut(&id) else { continue };
         let settings = Settings {

@@ -53,6 +53,7 @@ fn decode(bytes: &[u8], depth: usize) {
     each::<Presence>(bytes);
     each::<Marks>(bytes);
     each::<Notification>(bytes);
+    each::<CrowdNotification>(bytes);
     each::<Signal>(bytes);
     each::<DeadLetter>(bytes);
     each::<Checkpoint>(bytes);

@@ -111,6 +111,29 @@ pub struct Notification {
     pub occurred_at: Timestamp,
 }
 
+/// Something happened in a conversation of very many, for those of its members who were not reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrowdNotification {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The key of the record: where.
+    pub conversation: ConversationId,
+    /// With the user it tells repetitions.
+    pub event_id: EventId,
+    /// `message.sent` …
+    pub r#type: String,
+    /// Of the event: it is for who was a member then.
+    pub position: i64,
+    /// Of the message, 0 for none.
+    pub seq: i64,
+    /// Who did it, and is not told.
+    pub actor: UserId,
+    /// Of the event.
+    pub occurred_at: Timestamp,
+    /// Slots of the members that it reached: a Roaring bitmap in its portable format.
+    pub reached: Bytes,
+}
+
 /// What is shown and forgotten.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {

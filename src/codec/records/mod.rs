@@ -7,7 +7,7 @@ mod journal;
 mod sessions;
 
 pub use commands::{ConversationCommand, DeadLetter, ReplyTo, UserCommand, UserKeyRewrap};
-pub use deliveries::{Delivery, Mark, Marks, Notification, Reply, Signal};
+pub use deliveries::{CrowdNotification, Delivery, Mark, Marks, Notification, Reply, Signal};
 pub use events::{ConversationEvent, MemberState, Receipt, UserEvent, UserKey};
 pub use journal::{Checkpoint, JournalRecord, REJECTED, StreamRecord};
 pub use sessions::{GatewayClaim, Presence, PresenceStatus, Session};
@@ -24,6 +24,7 @@ record!(
     Delivery,
     Marks,
     Notification,
+    CrowdNotification,
     Signal,
     DeadLetter,
     Checkpoint,

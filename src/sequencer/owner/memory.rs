@@ -90,7 +90,8 @@ impl<A: Aggregate> Owner<A> {
                 A::forget(state, before, lacking.get(id).copied().unwrap_or(i64::MAX));
             }
         }
-        if self.hot.len() > self.limits.hot {
+        let weight = |hot: &Hot<A>| hot.state.as_ref().map_or(1, A::weight);
+        if self.hot.values().map(weight).sum::<usize>() > self.limits.hot {
             let mut touched: Vec<u64> = self.hot.values().map(|hot| hot.touched).collect();
             let middle = touched.len() / 2;
             let (_, median, _) = touched.select_nth_unstable(middle);

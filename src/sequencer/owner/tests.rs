@@ -5,6 +5,7 @@
 use uuid::{NoContext, Uuid};
 
 use super::*;
+use crate::domain::UserId;
 use crate::domain::conversation::{self, CreateConversation, SendMessage, Users};
 use crate::domain::decision::Decision;
 use crate::domain::policy::ConversationKind;
@@ -121,7 +122,8 @@ fn an_adopted_event_is_for_the_members_of_its_time() {
             panic!("it is known");
         };
         let names = [(ada, 'a'), (bob, 'b'), (eve, 'e')].into_iter();
-        names.filter(|(user, _)| roster.contains(user) || also.contains(user)).map(|(_, name)| name).collect()
+        let here = |user: &UserId| roster.iter().any(|hearer| hearer.user == *user);
+        names.filter(|(user, _)| here(user) || also.contains(user)).map(|(_, name)| name).collect()
     });
     assert_eq!(hears.collect::<Vec<String>>(), ["ab", "ab", "abe", "abe", "abe", "ae"]);
 }

@@ -89,9 +89,8 @@ impl<A: Aggregate> Partition<A> {
         let most = self.shared.options.typing_members;
         for (id, signal) in parsed {
             let heard = self.owner.state(id).is_some_and(|state| A::may_signal(state, signal.actor, signal.at));
-            if let Some(roster) =
-                self.owner.roster(id).filter(|r| heard && r.len() <= most && r.contains(&signal.actor))
-            {
+            let Some(roster) = self.owner.roster(id).filter(|roster| heard && roster.len() <= most) else { continue };
+            if roster.iter().any(|hearer| hearer.user == signal.actor) {
                 self.shared.router.signal(signal, &roster)?;
             }
         }
