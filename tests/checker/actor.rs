@@ -343,7 +343,12 @@ impl Actor {
                     record.places.entry(conversation.clone()).or_default().created = true;
                     self.stage.places.lock().expect("no panic").push(conversation.clone());
                 }
-                if let (What::Send { conversation, .. }, Answer::Ok { seq, .. }) = (&what, &answer) {
+                if let (Ok(data), "invite.create") = (outcome, self.deeds[index].0) {
+                    self.stage.links.lock().expect("no panic").push(data["link"].as_str().expect("a link").to_owned());
+                }
+                if let (What::Send { conversation, .. } | What::Forward { conversation, .. }, Answer::Ok { seq, .. }) =
+                    (&what, &answer)
+                {
                     let mine = &mut record.places.entry(conversation.clone()).or_default().mine;
                     mine.push(*seq);
                     if mine.len() > MOST_MINE {
@@ -358,7 +363,7 @@ impl Actor {
         }
         if !was_finished && finished(&record.history.commands[index]) {
             record.open -= 1;
-            if matches!(what, What::Send { .. }) && self.rng.random_bool(0.08) {
+            if matches!(what, What::Send { .. } | What::Forward { .. }) && self.rng.random_bool(0.08) {
                 // Late, as from a queue on a phone that was off.
                 let at = Instant::now() + Duration::from_millis(self.rng.random_range(0..4_000));
                 self.due.push(Due { at, index, extra: true });

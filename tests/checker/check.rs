@@ -42,6 +42,10 @@ pub enum Kind {
     Streams,
     /// A journal is not whole.
     Journal,
+    /// A message outlives its time.
+    Overdue,
+    /// A search does not find what is there, or finds what is not.
+    Search,
     /// A rebuilt view is not the live one.
     Rebuild,
     /// Somebody was refused who did nothing wrong.

@@ -247,6 +247,16 @@ const WRONG: &[Wrong] = &[
     (Kind::PositionGap, "a page lacks what was not removed", |h| {
         h.pages[1].events.remove(1);
     }),
+    (Kind::AcknowledgedMissing, "an acknowledged forward is somebody else's", |h| {
+        let what = What::Forward { conversation: PLACE.into(), client_id: "id 1".into() };
+        h.commands.push(Command { user: BOB.into(), what, tries: vec![tried(9, ok(2, 1, false))] });
+    }),
+    (Kind::AcknowledgedMissing, "who was told to be in by a link is not", |h| {
+        let told = Answer::Ok { conversation: Some(PLACE.into()), position: 2, seq: 0, duplicate: false };
+        h.commands.push(Command { user: BOB.into(), what: What::Accept, tries: vec![tried(9, told)] });
+    }),
+    (Kind::Overdue, "a message outlives its time", |h| h.ending.overdue.push("cnv_1 7".into())),
+    (Kind::Search, "a message is not found", |h| h.ending.searched.push("cnv_1 7".into())),
     (Kind::Unread, "who sent what was removed has not read it", |h| {
         let ada = h.ending.inbox.iter_mut().find(|entry| entry.conversation == CHANGED && entry.user == ADA);
         let ada = ada.expect("an entry");

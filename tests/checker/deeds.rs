@@ -33,7 +33,8 @@ impl Chooser<'_> {
     /// The next thing to do.
     pub fn choose(mut self) -> Deed {
         match self.rng.random_range(0..100) {
-            0..44 => self.send(),
+            0..42 => self.send(),
+            42..44 => self.forward(),
             44..46 => self.take_part(),
             46..55 => self.read(),
             55..60 => self.mark(),
@@ -47,7 +48,8 @@ impl Chooser<'_> {
             82..86 => self.members("member.add", |conversation, users| What::Add { conversation, users }),
             86..89 => self.members("member.remove", |conversation, users| What::Remove { conversation, users }),
             89..90 => self.create(),
-            90..92 => self.typing(),
+            90..91 => self.invite(),
+            91..92 => self.typing(),
             92..93 => self.block(),
             93..95 => passing("inbox", json!({ "limit": 20 })),
             95..97 => self.look(),
@@ -112,9 +114,46 @@ impl Chooser<'_> {
                 let live_until = Timestamp::now().plus(60_000).to_string();
                 data["location"] = json!({ "lat": 1.5, "lon": 2.5, "live_until": live_until });
             }
+            7 => data["expires_in_ms"] = json!(self.rng.random_range(1_000..4_000)),
+            8 => data["contact"] = json!({ "name": "Cyd", "phones": ["+41 44 000 00 00"] }),
             _ => {}
         }
         Deed { kind: "message.send", data, what: What::Send { conversation, client_id, text } }
+    }
+
+    /// To anywhere, from anywhere that one knows.
+    fn forward(&mut self) -> Deed {
+        let (Some(conversation), Some((from, seq))) = (self.place(), self.newest()) else {
+            return passing("ping", json!({}));
+        };
+        let client_id = Uuid::now_v7().to_string();
+        let of = json!({ "conversation": from, "seq": seq });
+        let data = json!({ "conversation": conversation, "client_id": client_id, "forward": of });
+        Deed { kind: "message.send", data, what: What::Forward { conversation, client_id } }
+    }
+
+    /// Links, who comes with them, and who asks to come.
+    fn invite(&mut self) -> Deed {
+        let link = self.stage.links.lock().expect("no panic").choose(self.rng).cloned();
+        match (self.rng.random_range(0..6), link) {
+            (0, _) => {
+                let join = *["open", "request", "closed"].choose(self.rng).expect("some");
+                let kind = "conversation.update";
+                let change = |conversation, _| What::Change { conversation, kind: "conversation.updated" };
+                let mut deed = self.members(kind, change);
+                let What::Change { conversation, .. } = &deed.what else { return deed };
+                deed.data = json!({ "conversation": conversation, "join": join });
+                deed
+            }
+            (1, _) => {
+                self.members("member.decline", |conversation, _| What::Change { conversation, kind: "member.declined" })
+            }
+            (2..5, Some(link)) => Deed { kind: "invite.accept", data: json!({ "link": link }), what: What::Accept },
+            _ => {
+                let Some(conversation) = self.place() else { return passing("ping", json!({})) };
+                passing("invite.create", json!({ "conversation": conversation, "max_uses": 2 }))
+            }
+        }
     }
 
     /// In what messages hold beside text. Mostly they hold nothing, and one is told so.
@@ -286,8 +325,14 @@ impl Chooser<'_> {
     /// What only reads.
     fn look(&mut self) -> Deed {
         let Some(conversation) = self.place() else { return passing("ping", json!({})) };
-        match self.rng.random_range(0..9) {
-            6 => passing("invite.create", json!({ "conversation": conversation, "max_uses": 2 })),
+        match self.rng.random_range(0..15) {
+            6 => passing("requests", json!({ "conversation": conversation })),
+            9 => passing("receipts", json!({ "conversation": conversation, "seq": 1 })),
+            10 => passing("privacy", json!({})),
+            11 => passing("privacy.set", json!({ "last_seen": "contacts" })),
+            12 => passing("search", json!({ "text": self.stage.text(self.me, self.number / 2) })),
+            13 => passing("search", json!({ "conversation": conversation, "sender": self.others(1)[0] })),
+            14 => passing("inbox", json!({ "order": "id", "archived": false })),
             7 => passing("invites", json!({ "conversation": conversation })),
             8 => passing("channels", json!({ "limit": 5 })),
             4 => passing("threads", json!({ "conversation": conversation, "following": true })),

@@ -50,6 +50,8 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
     let mut ending = Ending::default();
     let kafka = stack.kafka();
     views_at_the_end(stack, &kafka).await;
+    ending.overdue = overdue(stack).await;
+    views_at_the_end(stack, &kafka).await;
     let members = inboxes(stack, stage, &mut ending).await;
     let read = futures_util::stream::iter(members).map(|(conversation, account)| async move {
         let events = events(stack, &account, &conversation).await;
@@ -60,6 +62,7 @@ pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: b
         ending.logs.insert(key.clone(), events);
         ending.messages.insert(key, messages);
     }
+    ending.searched = searched(stack, stage, &ending).await;
     caught_up(stage, &mut ending).await;
     shown(stack, stage, stranger, &mut ending).await;
     (ending.streams, ending.torn) = streams(&kafka).await;
@@ -97,6 +100,52 @@ async fn views_at_the_end(stack: &Stack, client: &ClientConfig) {
         assert!(Instant::now() < deadline, "the views do not reach {behind:?}");
         sleep(POLL).await;
     }
+}
+
+/// Messages that are there though they were to be removed some time ago. Waits until there is none that is still to be.
+async fn overdue(stack: &Stack) -> Vec<String> {
+    let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
+    let deadline = Instant::now() + PATIENCE;
+    let query = "SELECT conversation || ' ' || seq FROM messages.messages WHERE expires_at IS NOT NULL AND NOT deleted";
+    loop {
+        let left: Vec<String> = sqlx::query_scalar(query).fetch_all(&pool).await.expect("messages");
+        if left.is_empty() || Instant::now() > deadline {
+            return left.into_iter().map(|message| format!("{message} was to be removed")).collect();
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Whether the newest message of each conversation is found by its words, and those that were removed are not. Waits a while for the index.
+async fn searched(stack: &Stack, stage: &Stage, ending: &Ending) -> Vec<String> {
+    let mut asked: BTreeMap<&str, (&Account, i64, &str)> = BTreeMap::new();
+    for ((conversation, user), messages) in &ending.messages {
+        let newest = messages.iter().rev().find_map(|(seq, text)| Some((*seq, text.as_deref()?)));
+        let account = stage.accounts.iter().find(|account| account.user == *user);
+        if let (Some((seq, text)), Some(account)) = (newest, account) {
+            asked.insert(conversation, (account, seq, text));
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut wrong = Vec::new();
+    for (conversation, (account, seq, text)) in asked {
+        loop {
+            let data = json!({ "conversation": conversation, "text": text });
+            let found = command(stack, account, "search", data).await;
+            if found["messages"].as_array().is_some_and(|found| found.iter().any(|message| message["seq"] == seq)) {
+                break;
+            }
+            if Instant::now() > deadline {
+                wrong.push(format!(
+                    "{conversation} {seq} is not found by its words as {} sees it: {found}",
+                    account.user
+                ));
+                break;
+            }
+            sleep(POLL).await;
+        }
+    }
+    wrong
 }
 
 async fn command(stack: &Stack, account: &Account, kind: &str, data: Value) -> Value {

@@ -43,6 +43,11 @@ pub enum What {
         client_id: String,
         text: String,
     },
+    /// Of another message, as it is then.
+    Forward {
+        conversation: String,
+        client_id: String,
+    },
     Read {
         conversation: String,
         seq: i64,
@@ -58,6 +63,8 @@ pub enum What {
     Join {
         conversation: String,
     },
+    /// With a link, which contains the conversation.
+    Accept,
     Leave {
         conversation: String,
     },
@@ -187,6 +194,10 @@ pub struct Ending {
     pub known: BTreeMap<(String, String), Option<i64>>,
     /// Who has a socket that has caught up.
     pub online: BTreeSet<String>,
+    /// Messages that are there though their time is over.
+    pub overdue: Vec<String>,
+    /// What a search does not find, or finds though it should not.
+    pub searched: Vec<String>,
     /// Everybody's status, as a stranger is told it.
     pub shown: BTreeMap<String, String>,
     pub streams: Vec<Stream>,
@@ -271,8 +282,9 @@ impl Answer {
 impl What {
     pub fn conversation(&self) -> Option<&str> {
         match self {
-            Self::Create { .. } | Self::Passing => None,
+            Self::Create { .. } | Self::Accept | Self::Passing => None,
             Self::Send { conversation, .. }
+            | Self::Forward { conversation, .. }
             | Self::Read { conversation, .. }
             | Self::Add { conversation, .. }
             | Self::Remove { conversation, .. }

@@ -30,6 +30,8 @@ pub struct Stage {
     pub accounts: Vec<Account>,
     /// Everything that was created, for those who are no members too.
     pub places: Mutex<Vec<String>>,
+    /// Of invitations.
+    pub links: Mutex<Vec<String>>,
     pub began: Instant,
     pub phase: watch::Receiver<Phase>,
     pub http: reqwest::Client,
@@ -113,6 +115,7 @@ impl Stage {
             gateways,
             accounts,
             places: Mutex::default(),
+            links: Mutex::default(),
             began: Instant::now(),
             phase,
             http,

@@ -12,7 +12,8 @@ use crate::proxy::Proxy;
 use crate::support::{POSTGRES_URL, Role, Stack};
 
 /// In the order in which they are started.
-pub const ROLES: [&str; 4] = ["sequencer", "projector", "publisher", "gateway"];
+pub const ROLES: [&str; 6] = ["sequencer", "projector", "publisher", "gateway", "indexer", "scheduler"];
+const GATEWAY: usize = 3;
 const OF_EACH: usize = 2;
 /// Longer than it takes to declare a frozen process dead, by its group or by its claim.
 pub const DEAD_AFTER: Duration = Duration::from_millis(3_000);
@@ -112,7 +113,7 @@ impl World {
             clients.lead_to(role.address.parse().expect("an address"));
             processes.push(Process { role, kafka, postgres, clients, down: false });
         }
-        stack.address = processes.last().expect("gateways").role.address.clone();
+        stack.address = processes[Self::of(GATEWAY)[1]].role.address.clone();
         Self { stack, processes, primary: None, admin, exits: Vec::new(), logs }
     }
 
@@ -163,7 +164,7 @@ impl World {
 
     /// Where clients go.
     pub fn gateways(&self) -> Vec<String> {
-        Self::of(3).iter().map(|n| self.processes[*n].clients.address.to_string()).collect()
+        Self::of(GATEWAY).iter().map(|n| self.processes[*n].clients.address.to_string()).collect()
     }
 
     pub fn name(&self, process: usize) -> String {

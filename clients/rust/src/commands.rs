@@ -101,6 +101,23 @@ pub struct Placed {
     pub duplicate: bool,
 }
 
+/// Which page of the inbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InboxQuery {
+    /// `listed`, pinned ones first and then the newest change first, or `id`, where nothing moves from page to page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Only archived ones, or only others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+    /// Of the page before, in the same order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// At most 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
 /// A page of the inbox.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -422,6 +439,11 @@ pub trait Commands: Call {
     fn set_presence(&self, status: &str) -> impl Future<Output = Result<(), Error>> + Send {
         let data = json!({"status": status});
         async move { self.call("presence.set", data).await.map(drop) }
+    }
+
+    /// A page of the inbox as `query` has it: all conversations in an order that stays, only archived ones …
+    fn inbox_by(&self, query: &InboxQuery) -> impl Future<Output = Result<InboxPage, Error>> + Send {
+        self.call_as("inbox", json!(query))
     }
 
     /// A page of the inbox, from the `cursor` of the page before.

@@ -28,6 +28,7 @@ mod backoff;
 mod client;
 mod commands;
 mod endpoint;
+mod entrances;
 mod error;
 mod event;
 mod frame;
@@ -39,8 +40,11 @@ mod types;
 
 pub use backoff::Backoff;
 pub use client::{Client, Config, Status, Token, Update, Updates};
-pub use commands::{Call, Commands, EventsPage, HistoryPage, InboxPage, NewMessage, Placed, Sent, new_client_id};
+pub use commands::{
+    Call, Commands, EventsPage, HistoryPage, InboxPage, InboxQuery, NewMessage, Placed, Sent, new_client_id,
+};
 pub use endpoint::Endpoint;
+pub use entrances::{Channel, ChannelsPage, Entrances, Invite, InviteLink, JoinRequest, NewInvite, RequestsPage};
 pub use error::{Closed, Error, ServerError};
 pub use event::{Body, Event};
 pub use frame::Frame;

@@ -48,7 +48,11 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let ours = |cursor: &String| cursor.parse::<ConversationId>();
     let bad = |_| Failure::bad_request("the cursor is not one of this server");
     let mut after = data.cursor.as_ref().map(ours).transpose().map_err(bad)?;
-    let words = Words::of(data.text.as_deref().unwrap_or_default());
+    let text = data.text.as_deref().unwrap_or_default();
+    let words = Words::of(text);
+    if words.is_empty() && !text.is_empty() {
+        return Err(Failure::bad_request("text has no word that could be looked for; leave it out to list all"));
+    }
     let opener = Opener::new(&*edge.ports.keyring, context.tenant);
     let (mut channels, mut looked, mut has_more) = (Vec::new(), 0, true);
     while has_more && channels.len() < limit as usize && looked < LOOKED_THROUGH {

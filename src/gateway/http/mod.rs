@@ -2,6 +2,7 @@
 //! Whatever goes wrong is a problem of RFC 9457.
 
 mod commands;
+mod entrances;
 mod operations;
 mod problem;
 mod resources;
@@ -27,6 +28,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use entrances::OfRequests;
 pub use problem::{Details, Problem, status};
 pub use resources::{Members, OfEvents, OfMembers, OfMessages, OfPermissions, OfSearch, OfThreads, User};
 pub use users::{Registered, Token, Told, Wanted};
@@ -83,10 +85,14 @@ routes! {
     get "/v1/ws" => ws::upgrade,
     get "/v1/inbox" => resources::inbox,
     get "/v1/search" => resources::search,
+    get "/v1/channels" => entrances::channels,
     get "/v1/conversations/{id}" => resources::conversation,
     get "/v1/conversations/{id}/messages" => resources::messages,
     get "/v1/conversations/{id}/messages/{seq}" => resources::message,
+    get "/v1/conversations/{id}/messages/{seq}/receipts" => resources::receipts,
     get "/v1/conversations/{id}/threads" => resources::threads,
+    get "/v1/conversations/{id}/invites" => entrances::invites,
+    get "/v1/conversations/{id}/requests" => entrances::requests,
     get "/v1/conversations/{id}/permissions" => resources::permissions,
     get "/v1/conversations/{id}/pins" => resources::pins,
     get "/v1/conversations/{id}/events" => resources::events,

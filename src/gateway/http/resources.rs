@@ -11,7 +11,8 @@ use crate::domain::policy::{Action, ConversationKind, Role};
 use crate::domain::{ConversationId, Id, UserId, ids};
 use crate::gateway::commands::{
     Command, Moment, events, fields::limit, history, inbox as inbox_command, may_view, message_get,
-    permissions as permissions_command, pins as pins_command, search as search_command, threads as threads_command,
+    permissions as permissions_command, pins as pins_command, receipts as receipts_command, search as search_command,
+    threads as threads_command,
 };
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
@@ -96,6 +97,12 @@ pub async fn message(State(http): State<Http>, NamedBoth(path, seq): NamedBoth, 
     let seq = seq.parse().map_err(|_| Failure::not_found("there is no such message"))?;
     let data = message_get::Data { conversation: id(&path)?, seq };
     Ok(ok(http.run(context, Command::MessageGet(data)).await?))
+}
+
+pub async fn receipts(State(http): State<Http>, NamedBoth(path, seq): NamedBoth, Asker(context): Asker) -> Answer {
+    let seq = seq.parse().map_err(|_| Failure::not_found("there is no such message"))?;
+    let data = receipts_command::Data { conversation: id(&path)?, seq };
+    Ok(ok(http.run(context, Command::Receipts(data)).await?))
 }
 
 /// Which threads.

@@ -7,7 +7,7 @@ use super::examples::{BOB, CONVERSATION};
 use super::operation::Operation;
 use crate::domain::user::MAX_EXTERNAL_ID_BYTES;
 use crate::domain::{ConversationId, UserId};
-use crate::gateway::commands::inbox as inbox_command;
+use crate::gateway::commands::{channels as channels_command, inbox as inbox_command};
 use crate::gateway::http;
 use crate::gateway::shapes::Conversation;
 
@@ -68,6 +68,34 @@ pub fn messages(schemas: &mut Schemas) -> Operation {
 pub fn message(schemas: &mut Schemas) -> Operation {
     let seq = json!({ "type": "integer", "minimum": 1, "description": "Which message." });
     of_conversation("One message, as a link names it.", schemas).named("seq", seq, json!(1)).answers_as("message.get")
+}
+
+/// `GET /v1/conversations/{id}/messages/{seq}/receipts`.
+pub fn receipts(schemas: &mut Schemas) -> Operation {
+    let seq = json!({ "type": "integer", "minimum": 1, "description": "Which message." });
+    of_conversation("How many have read a message, and how many it has reached.", schemas)
+        .named("seq", seq, json!(1))
+        .answers_as("receipts")
+}
+
+/// `GET /v1/conversations/{id}/invites`.
+pub fn invites(schemas: &mut Schemas) -> Operation {
+    of_conversation("The invitations, made last first, without their links.", schemas).answers_as("invites")
+}
+
+/// `GET /v1/conversations/{id}/requests`.
+pub fn requests(schemas: &mut Schemas) -> Operation {
+    of_conversation("Who asks to be added.", schemas)
+        .query::<http::OfRequests>(schemas, &json!({ "limit": 10 }))
+        .answers_as("requests")
+}
+
+/// `GET /v1/channels`.
+pub fn channels(schemas: &mut Schemas) -> Operation {
+    Operation::of_user("The channels that can be joined, or asked for.")
+        .errors(ERRORS_OF_READS)
+        .query::<channels_command::Data>(schemas, &json!({ "text": "news", "limit": 10 }))
+        .answers_as("channels")
 }
 
 /// `GET /v1/conversations/{id}/threads`.

@@ -15,7 +15,7 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
             let event = logs.event(place, *position, text);
             // What was removed since was there.
             let removed = logs.get(place).is_some_and(|log| log.removed.contains(position));
-            let of_message = matches!(command.what, What::Send { .. } | What::Edit { .. });
+            let of_message = matches!(command.what, What::Send { .. } | What::Forward { .. } | What::Edit { .. });
             if !((of_message || *duplicate) && removed || kept(command, event.as_ref(), *seq, *duplicate)) {
                 let text = format!(
                     "{:?} of {}, asked at {} ms, was told position {position}, seq {seq}, duplicate {duplicate}; the log of {place} has {event:?} there",
@@ -31,7 +31,7 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
                 findings.add(Kind::Refused, format!("{:?} of {} was refused as {code:?}", command.what, command.user));
             }
         }
-        if matches!(command.what, What::Send { .. }) {
+        if matches!(command.what, What::Send { .. } | What::Forward { .. }) {
             same(command, findings);
         }
     }
@@ -57,6 +57,10 @@ fn kept(command: &Command, event: Option<&Event>, seq: i64, duplicate: bool) -> 
             let same = event.client_id.as_ref() == Some(client_id) && event.text.as_ref() == Some(text);
             same && event.kind == "message.sent" && event.seq == seq && event.actor == *user
         }),
+        What::Forward { client_id, .. } => event.is_some_and(|event| {
+            let same = event.client_id.as_ref() == Some(client_id) && event.kind == "message.sent";
+            same && event.seq == seq && event.actor == *user
+        }),
         What::Edit { seq, text, .. } => event.is_some_and(|event| {
             let same = event.kind == "message.edited" && event.seq == *seq && event.text.as_ref() == Some(text);
             duplicate || same && event.actor == *user
@@ -72,7 +76,11 @@ fn kept(command: &Command, event: Option<&Event>, seq: i64, duplicate: bool) -> 
         }
         What::Add { users, .. } => changed("member.joined", users),
         What::Remove { users, .. } => changed("member.left", users),
-        What::Join { .. } => changed("member.joined", std::slice::from_ref(user)),
+        What::Join { .. } => {
+            let asked = event.is_some_and(|event| event.kind == "member.requested" && event.actor == *user);
+            asked || changed("member.joined", std::slice::from_ref(user))
+        }
+        What::Accept => changed("member.joined", std::slice::from_ref(user)),
         What::Leave { .. } => changed("member.left", std::slice::from_ref(user)),
     }
 }

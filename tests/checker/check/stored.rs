@@ -27,6 +27,12 @@ pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
     for text in &history.ending.torn {
         findings.add(Kind::Journal, text);
     }
+    for text in &history.ending.overdue {
+        findings.add(Kind::Overdue, text);
+    }
+    for text in &history.ending.searched {
+        findings.add(Kind::Search, text);
+    }
     for stream in &history.ending.streams {
         same_stream(stream, findings);
     }

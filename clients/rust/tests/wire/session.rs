@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{SOON, Server, message, soon};
 use serde_json::json;
-use tidings_client::{Call, Commands, Endpoint, Error, Frame, Hello, Query, Session, Socket};
+use tidings_client::{Call, Commands, Endpoint, Entrances, Error, Frame, Hello, NewInvite, Query, Session, Socket};
 
 fn endpoint(server: &Server) -> Endpoint {
     Endpoint::new(&server.url).expect("a good address")
@@ -133,4 +133,38 @@ async fn a_search_says_what_is_set_and_reads_the_page() {
     let page = page.expect("ok");
     assert_eq!((page.messages[0].seq, page.cursor.as_deref()), (3, Some("c")));
     assert!(page.has_more && page.complete);
+}
+
+#[tokio::test]
+async fn invitations_requests_and_channels_are_asked_for_as_the_contract_says() {
+    let server = Server::start().await;
+    let endpoint = endpoint(&server);
+    let (connected, (mut peer, _)) = tokio::join!(Session::connect(&endpoint, Hello::default()), server.accept_hello());
+    let (session, _events) = connected.expect("connected");
+    let answered = async {
+        let asked = peer.expect("invite.create").await;
+        assert_eq!(asked["data"], json!({"conversation": "cnv_a", "max_uses": 2}));
+        peer.ok(&asked, json!({"invite": "inv_a", "link": "cnv_a.lnk_a", "position": 3})).await;
+        let asked = peer.expect("invite.accept").await;
+        assert_eq!(asked["data"], json!({"link": "cnv_a.lnk_a"}));
+        peer.ok(&asked, json!({"conversation": "cnv_a", "position": 4, "duplicate": false})).await;
+        let asked = peer.expect("invites").await;
+        peer.ok(&asked, json!({"invites": [{"invite": "inv_a", "made_by": "usr_a", "uses": 1}]})).await;
+        let asked = peer.expect("requests").await;
+        assert_eq!(asked["data"], json!({"conversation": "cnv_a", "limit": 5}));
+        peer.ok(&asked, json!({"requests": [{"user": "usr_b", "at": "…"}], "has_more": false})).await;
+        let asked = peer.expect("channels").await;
+        assert_eq!(asked["data"], json!({"text": "news", "limit": 5}));
+        peer.ok(&asked, json!({"channels": [{"conversation": "cnv_c"}], "cursor": null, "has_more": null})).await;
+    };
+    let asking = async {
+        let invite = NewInvite { conversation: "cnv_a".into(), max_uses: Some(2), ..NewInvite::default() };
+        let made = session.create_invite(&invite).await.expect("ok");
+        assert_eq!(session.accept_invite(&made.link).await.expect("ok").position, 4);
+        assert_eq!(session.invites("cnv_a").await.expect("ok")[0].uses, 1);
+        assert_eq!(session.requests("cnv_a", None, 5).await.expect("ok").requests[0].user, "usr_b");
+        let page = session.channels(Some("news"), None, 5).await.expect("ok");
+        assert_eq!((page.channels[0].conversation.as_str(), page.has_more), ("cnv_c", false));
+    };
+    tokio::join!(asking, answered);
 }
