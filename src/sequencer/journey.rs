@@ -1,7 +1,7 @@
 //! Which gateways an event goes to, with which recipients, and whom it reaches nowhere.
 //!
-//! A gateway is sent the ids of its recipients and not their slots: that would need the roster there, and changes of it; writing to the
-//! sockets costs fifty times what the longer list does (`docs/decisions/012-lists-to-gateways-slots-to-the-push-worker.md`).
+//! A gateway is sent the ids of its recipients and not their slots: that would need the roster there, and every change of it, to save
+//! little beside what the sockets cost (`docs/decisions/012-lists-to-gateways-slots-to-the-push-worker.md`).
 
 use bytes::Bytes;
 use roaring::RoaringBitmap;
