@@ -13,6 +13,7 @@ use tidings::codec::records::ConversationEvent;
 use tidings::domain::conversation as domain;
 use tidings::log::journal::{Head, JournalError, JournalReader};
 use tidings::log::{Reader, ends, read_to_end, topics};
+use tidings::projector::catalog;
 use tokio::time::{Instant, sleep};
 
 use crate::history::{Ending, Entry, Event, Keyed, Message, Removed, Stream};
@@ -30,20 +31,6 @@ const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, 
 const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 const STREAMS: [&str; 5] =
     [topics::CONVERSATION_EVENTS, topics::RECEIPTS, topics::MEMBER_STATE, topics::USER_EVENTS, topics::USER_KEYS];
-const PROJECTIONS: [&str; 12] = [
-    "entrances",
-    "groups",
-    "inbox",
-    "messages",
-    "pins",
-    "polls",
-    "reactions",
-    "restrictions",
-    "threads",
-    "timeline",
-    "users",
-    "last_seen",
-];
 
 /// Asks for everything. `stranger` takes no part.
 pub async fn ending(stack: &Stack, stage: &Stage, stranger: &Account, rebuild: bool) -> Ending {
@@ -366,10 +353,10 @@ async fn accepted(client: &ClientConfig, journal: &str, partition: i32) -> Resul
 async fn rebuilt(stack: &Stack) -> BTreeMap<String, (Vec<String>, Vec<String>)> {
     let pool = PgPool::connect(stack.postgres_url()).await.expect("connects");
     let mut views = BTreeMap::new();
-    for projection in PROJECTIONS {
+    for projection in catalog::all().iter().map(|projection| &projection.name) {
         let live = rows(&pool, projection).await;
         stack.run(&["admin", "rebuild", projection]).await;
-        views.insert(projection.to_owned(), (live, rows(&pool, projection).await));
+        views.insert(projection.clone(), (live, rows(&pool, projection).await));
     }
     views
 }
