@@ -267,6 +267,21 @@ impl Edge {
         begun && !self.draining.is_cancelled() && self.required.get().is_none_or(|holds| holds())
     }
 
+    /// Whether one more may come and listen.
+    ///
+    /// # Errors
+    /// `unavailable` while the gateway stops, and where it has as many sockets as it may have.
+    pub fn has_room(&self) -> Result<(), Failure> {
+        if self.draining.is_cancelled() {
+            return Err(Failure::unavailable("this gateway is stopping; connect again"));
+        }
+        if self.sockets.len() >= self.options.max_sockets {
+            metrics::counter!("tidings_gateway_upgrades_refused_total").increment(1);
+            return Err(Failure::unavailable("this gateway has no room for another socket; connect again"));
+        }
+        Ok(())
+    }
+
     /// Takes no new sockets; after `notice`, in which whoever asks for readiness hears of it, closes those there are, spread over `time`,
     /// and waits until the last has said goodbye.
     pub async fn drain(&self, notice: Duration, time: Duration) {

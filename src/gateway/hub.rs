@@ -125,6 +125,14 @@ impl Hub {
         self.users.get(&user)?.iter().find(|socket| socket.session == session).cloned()
     }
 
+    /// The one socket of `user`.
+    #[cfg(test)]
+    pub(crate) fn only(&self, user: UserId) -> Arc<Socket> {
+        let sockets = self.users.get(&user).map(|sockets| sockets.clone()).unwrap_or_default();
+        assert_eq!(sockets.len(), 1);
+        Arc::clone(&sockets[0])
+    }
+
     /// Closes the sockets of `user`.
     pub fn close_user(&self, user: UserId, closing: Closing) {
         for socket in self.users.get(&user).iter().flat_map(|sockets| sockets.iter()) {

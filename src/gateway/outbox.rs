@@ -216,6 +216,11 @@ impl Outbox {
         self.lock().closing
     }
 
+    /// What waits to be written, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// What to write next: at most about `max_bytes` of frames. Waits until there is something.
     pub async fn next(&self, max_bytes: usize) -> Next {
         loop {

@@ -4,21 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::Registered;
-use super::reader::{MAX_CURSOR_BYTES, closing_of};
-use crate::codec::records::{PresenceStatus, Session};
-use crate::domain::{DeviceId, SessionId, Timestamp, UserId};
+use super::reader::closing_of;
+use crate::codec::records::PresenceStatus;
+use crate::domain::DeviceId;
 use crate::gateway::auth::TokenRefused;
 use crate::gateway::closing::Closing;
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::frames::{ClientFrame, reply};
-use crate::gateway::hub::Socket;
-use crate::gateway::outbox::Outbox;
 use crate::gateway::ports::Claims;
-use crate::gateway::shapes::rfc3339;
+use crate::gateway::session::{self, Opened, Wanted, Welcome};
 use crate::gateway::spec::About;
 
 /// The first frame of a socket.
@@ -34,41 +31,15 @@ pub struct Data {
     status: Option<PresenceStatus>,
 }
 
-/// Its answer.
-#[derive(Serialize, JsonSchema)]
-pub struct Welcome {
-    /// Whose the token is.
-    user: UserId,
-    /// Names this socket.
-    session_id: SessionId,
-    /// A socket that sends nothing for two of them is closed.
-    ping_interval_ms: u64,
-    /// A longer frame closes the socket.
-    max_frame_bytes: usize,
-    /// By the server's clock.
-    #[serde(serialize_with = "rfc3339")]
-    server_time: Timestamp,
-}
-
 /// What the documents say of it.
 pub const ABOUT: About =
     About::new("The first frame, within 10 s: who one is.", &[r#"{"token": "<token>"}"#]).of_sockets();
-
-/// A socket whose `hello` is durable.
-pub struct Greeted {
-    /// Ends with the socket.
-    pub registered: Registered,
-    /// Offset in `sessions`.
-    pub registered_at: i64,
-    /// As the client gave it.
-    pub cursor: Option<String>,
-}
 
 /// Waits for `hello` and registers its session. The reply is the first frame in the outbox.
 ///
 /// # Errors
 /// How to close the socket; none if the peer is gone.
-pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, Option<Closing>> {
+pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Opened, Option<Closing>> {
     let text = tokio::select! {
         text = first_text(socket, edge.options.max_frame_bytes) => text?,
         () = tokio::time::sleep(edge.options.hello_timeout) => return Err(Some(Closing::BadToken)),
@@ -83,13 +54,16 @@ pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, 
     };
     let greeted = match checked {
         Err(refused) => Err(refused),
-        Ok((claims, data)) => register(edge, claims, data).await.map_err(|failure| (failure, Closing::Draining)),
+        Ok((claims, Data { device_id, cursor, status, .. })) => {
+            let opened = session::open(edge, claims, Wanted { device_id, cursor, status }).await;
+            opened.map_err(|failure| (failure, Closing::Draining))
+        }
     };
     match greeted {
-        Ok(greeted) => {
-            let socket = &greeted.registered.socket;
-            socket.outbox.push_first(id.reply(&Ok(welcome(edge, socket))));
-            Ok(greeted)
+        Ok(opened) => {
+            let socket = &opened.registered.socket;
+            socket.outbox.push_first(id.reply(&Ok(json(&Welcome::new(edge, socket)))));
+            Ok(opened)
         }
         Err((failure, closing)) => {
             let frame = id.reply(&Err(failure));
@@ -133,43 +107,4 @@ fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), (Failur
         (refused.into(), closing)
     })?;
     Ok((claims, data))
-}
-
-async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greeted, Failure> {
-    let identity = edge.identity()?;
-    let session = Session {
-        tenant: claims.tenant,
-        user: claims.user,
-        session: SessionId::generate(),
-        incarnation: identity.incarnation,
-        device: data.device_id,
-        started_at: Timestamp::now(),
-    };
-    let outbox = Outbox::new(edge.options.outbox_bytes, Arc::clone(&edge.outboxes));
-    let socket = Arc::new(Socket::new(claims.tenant, claims.user, session.session, outbox, claims.expires_at));
-    // Before the record: what is routed here because of it must find the socket.
-    edge.hub.add(Arc::clone(&socket));
-    let registered = Registered { edge: Arc::clone(edge), socket, session };
-    let registering = edge.ports.sessions.register(&registered.session);
-    let registered_at = tokio::time::timeout(edge.options.command_timeout, registering)
-        .await
-        .unwrap_or_else(|_| Err(Failure::unavailable("the session could not be registered in time; try again")))?;
-    // Whoever lost the claim meanwhile has closed the sockets it knew, perhaps not this one.
-    if edge.identity()? != identity {
-        return Err(Failure::unavailable("this gateway has another place by now; connect again"));
-    }
-    edge.ports.presence.connected(&registered.session, data.status.unwrap_or(PresenceStatus::Online));
-    // A cursor that is too long is none of ours, so it is not honoured.
-    let cursor = data.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES);
-    Ok(Greeted { registered, registered_at, cursor })
-}
-
-fn welcome(edge: &Edge, socket: &Socket) -> String {
-    json(&Welcome {
-        user: socket.user,
-        session_id: socket.session,
-        ping_interval_ms: u64::try_from(edge.options.ping_interval.as_millis()).unwrap_or(u64::MAX),
-        max_frame_bytes: edge.options.max_frame_bytes,
-        server_time: Timestamp::now(),
-    })
 }

@@ -13,11 +13,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ConversationId, Timestamp};
+use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Options;
 use crate::gateway::fakes::{FakeTokens, World, member_of_group};
 use crate::gateway::http::router;
+use crate::gateway::hub::Socket;
 use crate::gateway::outbox::Worth;
+use crate::gateway::ports::Caught;
+use crate::gateway::session::tell_again;
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
