@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::closing::{Closing, Reconnect};
+use super::closing::{Goodbye, Reconnect};
 use super::frames;
 use super::hub::Socket;
 use super::listener::Cut;
@@ -62,7 +62,7 @@ async fn next(live: Option<Live>) -> Option<(Result<Bytes, Infallible>, Option<L
     Some(match live.registered.socket.outbox.next(BATCH_BYTES).await {
         Next::Frames(frames) => (Ok(events(&frames)), Some(live)),
         Next::Ping => (Ok(Bytes::from_static(PING)), Some(live)),
-        Next::Close(closing) => (Ok(goodbye(closing)), None),
+        Next::Close(closing) => (Ok(last(live.registered.edge.goodbye(closing))), None),
     })
 }
 
@@ -135,9 +135,9 @@ fn cursor(frame: &str) -> Option<String> {
 }
 
 /// The last event.
-fn goodbye(closing: Closing) -> Bytes {
-    let mut events = Vec::new();
-    match (closing.bye(), closing.reconnect()) {
+fn last(goodbye: Goodbye) -> Bytes {
+    let (mut events, closing) = (Vec::new(), goodbye.closing);
+    match (goodbye.bye(), goodbye.reconnect) {
         (Some(bye), Some(reconnect)) => {
             // Browsers come back by themselves, after this.
             events.extend_from_slice(format!("retry: {}\n", by_chance(reconnect)).as_bytes());

@@ -5,10 +5,12 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{Answer, Http, query};
 use crate::codec::records::PresenceStatus;
 use crate::domain::DeviceId;
+use crate::gateway::arrivals::SentAway;
 use crate::gateway::failure::Failure;
 use crate::gateway::listener::Cut;
 use crate::gateway::session::{self, Wanted};
@@ -40,6 +42,11 @@ pub async fn open(State(http): State<Http>, headers: HeaderMap, uri: Uri, cut: O
     edge.has_room()?;
     let last_event_id = || headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let cursor = cursor.filter(|cursor| !cursor.is_empty()).or_else(last_event_id);
+    let deadline = Instant::now() + edge.options.hello_timeout / 2;
+    tokio::select! {
+        entered = edge.arrivals.enter(deadline) => entered.map_err(SentAway::by_chance)?,
+        () = edge.draining.cancelled() => edge.has_room()?,
+    }
     let opened = session::open(edge, claims, Wanted { device_id, cursor, status }).await?;
     Ok(response(stream::body(opened, cut.map(|Extension(cut)| cut))))
 }

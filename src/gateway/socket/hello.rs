@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::reader::closing_of;
 use crate::codec::records::PresenceStatus;
 use crate::domain::DeviceId;
+use crate::gateway::arrivals::SentAway;
 use crate::gateway::auth::TokenRefused;
-use crate::gateway::closing::Closing;
+use crate::gateway::closing::{Closing, Goodbye};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::frames::{ClientFrame, reply};
@@ -35,43 +37,88 @@ pub struct Data {
 pub const ABOUT: About =
     About::new("The first frame, within 10 s: who one is.", &[r#"{"token": "<token>"}"#]).of_sockets();
 
-/// Waits for `hello` and registers its session. The reply is the first frame in the outbox.
+/// A socket whose `hello` is durable.
+pub struct Greeted {
+    /// Ends with the socket.
+    pub opened: Opened,
+    /// Came while the client waited for its turn, after `hello`.
+    pub early: Option<Message>,
+}
+
+/// Waits for `hello`, then for its turn, and registers its session. The reply is the first frame in the outbox.
 ///
 /// # Errors
 /// How to close the socket; none if the peer is gone.
-pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Opened, Option<Closing>> {
+pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, Option<Goodbye>> {
+    let until = Instant::now() + edge.options.hello_timeout;
     let text = tokio::select! {
-        text = first_text(socket, edge.options.max_frame_bytes) => text?,
-        () = tokio::time::sleep(edge.options.hello_timeout) => return Err(Some(Closing::BadToken)),
-        () = edge.draining.cancelled() => return Err(Some(Closing::Draining)),
+        text = first_text(socket, edge.options.max_frame_bytes) => text.map_err(|closing| closing.map(Goodbye::from))?,
+        () = tokio::time::sleep_until(until) => return Err(Some(Closing::BadToken.into())),
+        () = edge.draining.cancelled() => return Err(Some(edge.goodbye(Closing::Draining))),
     };
     let (id, checked) = match ClientFrame::parse(&text) {
         Err(bad) => {
             refuse(socket, bad.id.as_str(), bad.failure).await;
-            return Err(Some(Closing::BadFrame));
+            return Err(Some(Closing::BadFrame.into()));
         }
         Ok(frame) => (frame.id.to_owned(), check(edge, &frame)),
     };
-    let greeted = match checked {
-        Err(refused) => Err(refused),
-        Ok((claims, Data { device_id, cursor, status, .. })) => {
-            let opened = session::open(edge, claims, Wanted { device_id, cursor, status }).await;
-            opened.map_err(|failure| (failure, Closing::Draining))
+    let mut early = None;
+    let opened = match checked {
+        Err((failure, closing)) => Err((failure, closing.into())),
+        Ok(checked) => {
+            // Nobody waits for longer than it could have taken to say `hello`.
+            let deadline = until.min(Instant::now() + edge.options.hello_timeout / 2);
+            match turn(edge, socket, deadline, &mut early).await? {
+                Ok(()) => open(edge, checked).await,
+                Err(away) => Err((away.at_least(), away.into())),
+            }
         }
     };
-    match greeted {
+    match opened {
         Ok(opened) => {
             let socket = &opened.registered.socket;
             socket.outbox.push_first(id.reply(&Ok(json(&Welcome::new(edge, socket)))));
-            Ok(opened)
+            Ok(Greeted { opened, early })
         }
-        Err((failure, closing)) => {
+        Err((failure, goodbye)) => {
             let frame = id.reply(&Err(failure));
             // The peer may be gone; the close finds out.
             let _ = socket.send(Message::Text(frame)).await;
-            Err(Some(closing))
+            Err(Some(goodbye))
         }
     }
+}
+
+/// Waits for the client's turn, unless it goes away meanwhile. One frame more is read to `early`; the others wait in the connection.
+async fn turn(
+    edge: &Edge,
+    socket: &mut WebSocket,
+    deadline: Instant,
+    early: &mut Option<Message>,
+) -> Result<Result<(), SentAway>, Option<Goodbye>> {
+    let mut entering = std::pin::pin!(edge.arrivals.enter(deadline));
+    loop {
+        let message = tokio::select! {
+            // Usually nobody waits, and then nothing is read.
+            biased;
+            entered = &mut entering => return Ok(entered),
+            () = edge.draining.cancelled() => return Err(Some(edge.goodbye(Closing::Draining))),
+            message = socket.recv(), if early.is_none() => message,
+        };
+        match message {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Err(None),
+            Some(Ok(message)) => *early = Some(message),
+            Some(Err(error)) => return Err(closing_of(error).map(Goodbye::from)),
+        }
+    }
+}
+
+async fn open(edge: &Arc<Edge>, (claims, data): (Claims, Data)) -> Result<Opened, (Failure, Goodbye)> {
+    let Data { device_id, cursor, status, .. } = data;
+    let opened = session::open(edge, claims, Wanted { device_id, cursor, status }).await;
+    opened.map_err(|failure| (failure, edge.goodbye(Closing::Draining)))
 }
 
 /// The first text frame.

@@ -17,6 +17,25 @@ use crate::gateway::outbox::Worth;
 use crate::gateway::rate::{Bucket, Verdict};
 use crate::gateway::session::Times;
 
+/// A command without a reply yet. Dropped after the reply, or where there will be none.
+struct Asked {
+    _permit: OwnedSemaphorePermit,
+    socket: Arc<Socket>,
+}
+
+impl Asked {
+    fn new(permit: OwnedSemaphorePermit, socket: Arc<Socket>) -> Self {
+        socket.outbox.owe();
+        Self { _permit: permit, socket }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.socket.outbox.paid();
+    }
+}
+
 /// The reading side of a socket.
 pub struct Reader {
     edge: Arc<Edge>,
@@ -104,8 +123,10 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        if self.socket.outbox.closing().is_some() {
+    /// Takes one message.
+    pub fn take(&mut self, message: Message) {
+        // What is not taken has no answer, and is sent again elsewhere.
+        if self.socket.outbox.is_ending() {
             return;
         }
         let now = Instant::now();
@@ -147,20 +168,22 @@ impl Reader {
             return self.push(refuse(Failure::rate_limited(Duration::from_secs(1))));
         };
         match Command::parse(&frame.kind, frame.data) {
-            Ok(command) => self.run_command(command, frame.id.to_owned(), permit),
+            Ok(command) => {
+                let asked = Asked::new(permit, Arc::clone(&self.socket));
+                self.run_command(command, frame.id.to_owned(), asked);
+            }
             Err(failure) => self.push(refuse(failure)),
         }
     }
 
-    fn run_command(&self, command: Command, id: OwnedFrameId, permit: OwnedSemaphorePermit) {
-        let (socket, context) = (Arc::clone(&self.socket), self.context.clone());
+    fn run_command(&self, command: Command, id: OwnedFrameId, asked: Asked) {
+        let context = self.context.clone();
         if command.is_read() {
             let running = command.run(Arc::clone(&self.edge), context.clone());
             tokio::spawn(async move {
-                let _permit = permit;
                 // Kept until the reply is queued: there may be many asked for, and each is large.
                 let _reading = context.reads.acquire().await;
-                socket.outbox.push_when_room(id.reply(&running.await)).await;
+                asked.socket.outbox.push_when_room(id.reply(&running.await)).await;
             });
             return;
         }
@@ -170,8 +193,7 @@ impl Reader {
             return self.push(id.reply(&result));
         }
         tokio::spawn(async move {
-            let _permit = permit;
-            socket.outbox.push(id.reply(&running.await), Worth::Durable);
+            asked.socket.outbox.push(id.reply(&running.await), Worth::Durable);
         });
     }
 

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::domain::{Timestamp, UserId};
+use crate::gateway::closing::Closing;
 use crate::gateway::edge::Options;
 use crate::gateway::fakes::{FakeTokens, World};
 use crate::gateway::outbox::Worth;
@@ -144,7 +145,7 @@ async fn the_end_says_whether_to_come_back() {
     let mut listening = Listening::new(&world, ada).await;
     world.edge.hub.close_user(ada, Closing::Draining);
     let bye = listening.event().await.unwrap();
-    assert_eq!(of(&bye, "data"), Closing::Draining.bye().as_deref());
+    assert_eq!(of(&bye, "data"), Goodbye::from(Closing::Draining).bye().as_deref());
     assert!((500..=10_000).contains(&of(&bye, "retry").unwrap().parse::<u64>().unwrap()));
     assert_eq!(listening.event().await, None);
     let mut listening = Listening::new(&world, ada).await;
@@ -183,7 +184,8 @@ async fn draining_says_bye_waits_for_it_and_takes_nobody_new() {
         assert_eq!(listening.event().await, None);
         drop(listening);
     };
-    let drain = world.edge.drain(Duration::ZERO, Duration::from_millis(50));
+    let never = CancellationToken::new();
+    let drain = world.edge.drain(Duration::ZERO, Duration::from_millis(50), &never);
     tokio::join!(drain, heard);
     assert!(world.edge.sockets.is_empty());
     assert_eq!(ask(&world, &world.token(world.user()), "/v1/stream", None).await.status(), 503);
