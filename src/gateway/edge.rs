@@ -326,7 +326,8 @@ impl Edge {
     /// What a client is told that is closed because of `closing`.
     pub fn goodbye(&self, closing: Closing) -> Goodbye {
         let mut goodbye = Goodbye::from(closing);
-        if let (Closing::Draining, Some([_, most])) = (closing, &mut goodbye.reconnect) {
+        let together = self.draining.is_cancelled() || self.identity.load().is_none();
+        if let (true, Closing::Draining, Some([_, most])) = (together, closing, &mut goodbye.reconnect) {
             *most = (*most).max(self.spread_ms.load(Ordering::Relaxed));
         }
         goodbye

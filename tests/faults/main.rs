@@ -5,8 +5,10 @@ mod support;
 
 mod clients;
 mod dead_letters;
+mod drain;
 mod late;
 mod overload;
 mod rebuild;
 mod restarts;
+mod storm;
 mod takeover;

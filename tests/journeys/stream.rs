@@ -74,7 +74,7 @@ async fn a_stream_ends_with_its_token_and_without_one_there_is_none() {
     let token = minted["access_token"].as_str().expect("a token").to_owned();
     let short = Account { token, ..ada.clone() };
     let (mut listener, _) = Listener::online(&stack.address, &short, None).await;
-    let last = listener.to_the_end().await.pop().expect("a bye");
+    let last = listener.rest().await.pop().expect("a bye");
     assert_eq!((&last["type"], &last["data"]["reason"]), (&json!("bye"), &json!("token_expired")));
     for token in ["", "guess", &short.token] {
         let account = Account { token: token.to_owned(), ..ada.clone() };

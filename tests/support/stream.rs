@@ -74,7 +74,7 @@ impl Listener {
     }
 
     /// Everything up to the end.
-    pub async fn to_the_end(&mut self) -> Vec<Value> {
+    pub async fn rest(&mut self) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         while let Some(frame) = self.next(deadline).await {
             self.heard.push_back(frame);
