@@ -143,10 +143,7 @@ async fn connection(
     options: &Options,
     shutdown: CancellationToken,
 ) {
-    // Both fail only on a socket that is closed already.
-    let _ = stream.set_nodelay(true);
-    // A peer that is gone without a word acknowledges nothing; the kernel alone would try for a quarter of an hour.
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(options.write_timeout));
+    prepare(&stream, options);
     let stream = Unstalled::new(stream, options.write_timeout);
     match tls {
         None => http(stream, router, options, shutdown).await,
@@ -159,6 +156,14 @@ async fn connection(
             }
         }
     }
+}
+
+fn prepare(stream: &TcpStream, options: &Options) {
+    // Both fail only on a socket that is closed already.
+    let _ = stream.set_nodelay(true);
+    // A peer that is gone without a word acknowledges nothing; the kernel alone would try for a quarter of an hour, and who only listens says
+    // nothing that could be missed.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(options.write_timeout));
 }
 
 async fn http(

@@ -254,3 +254,27 @@ async fn who_reads_nothing_is_cut_off() {
     let _ = client.read_to_end(&mut rest).await;
     assert!(rest.len() > 100_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_waits_for_its_turn_or_is_told_when_to_come_back() {
+    let options = Options { hellos_per_second: 1, hello_timeout: Duration::from_secs(3), ..Options::new(8) };
+    let world = Arc::new(World::with(options));
+    let ada = world.user();
+    let _first = Listening::new(&world, ada).await;
+    let knock = || {
+        let world = world.clone();
+        tokio::spawn(async move { ask(&world, &world.token(ada), "/v1/stream", None).await })
+    };
+    let second = knock();
+    until(|| world.edge.arrivals.waiting() == 1).await;
+    let third = knock().await.unwrap();
+    assert_eq!(third.status(), 503, "two seconds are more than half of three");
+    let wait: u64 = third.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((2..=7).contains(&wait), "{wait}");
+    assert_eq!(second.await.unwrap().status(), 200);
+    let fourth = knock();
+    until(|| world.edge.arrivals.waiting() == 1).await;
+    world.edge.draining.cancel();
+    assert_eq!(fourth.await.unwrap().status(), 503);
+    assert_eq!(world.edge.arrivals.waiting(), 0);
+}
