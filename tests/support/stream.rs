@@ -1,6 +1,7 @@
 //! A person who only listens, to a stream of server-sent events.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -23,13 +24,20 @@ pub struct Listener {
     pub ended: bool,
 }
 
+/// One for all, as making one takes its time; without connections that are kept, as each test has a runtime of its own.
+fn client() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
+    &CLIENT
+}
+
 impl Listener {
     /// Asks for a stream, as a browser does that comes back with `last_event_id`.
     ///
     /// # Errors
     /// Status and body of what is no stream.
     pub async fn open(address: &str, account: &Account, last_event_id: Option<&str>) -> Result<Self, (u16, Value)> {
-        let mut request = reqwest::Client::new().get(format!("http://{address}/v1/stream")).bearer_auth(&account.token);
+        let mut request = client().get(format!("http://{address}/v1/stream")).bearer_auth(&account.token);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
