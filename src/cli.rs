@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::backup;
-use crate::assemble::{self, Installation, Roles};
+use crate::assemble::{self, Installation, Roles, Stop};
 use crate::config::{Config, Format};
 use crate::gateway::listener;
 
@@ -217,39 +217,54 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn roles(settings: &Settings, roles: Roles) -> anyhow::Result<()> {
-    let shutdown = interrupted();
+    let stop = stop();
     let config = settings.load()?;
     let listener = listener::bind(config.gateway.listen).await?;
-    let Some(installation) = shutdown.run_until_cancelled(Installation::await_open(config)).await else {
+    let Some(installation) = stop.begin.run_until_cancelled(Installation::await_open(config)).await else {
         return Ok(());
     };
     let installation = installation?;
-    assemble::run(installation, roles, listener, assemble::metrics()?, Arc::default(), shutdown).await
+    assemble::run(installation, roles, listener, assemble::metrics()?, Arc::default(), stop).await
 }
 
 /// Cancelled when somebody wants this process to end in order: Ctrl-C, SIGTERM, or a terminal that is closed. Heard from the first call on.
 pub fn interrupted() -> CancellationToken {
+    stop().begin
+}
+
+/// The same, and what follows when somebody wants it a second time.
+pub fn stop() -> Stop {
     use tokio::signal::unix::{SignalKind, signal};
-    static INTERRUPTED: OnceLock<CancellationToken> = OnceLock::new();
-    INTERRUPTED
-        .get_or_init(|| {
-            let token = CancellationToken::new();
-            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-                match signal(kind) {
-                    Ok(mut signals) => {
-                        let token = token.clone();
-                        tokio::spawn(async move {
-                            signals.recv().await;
-                            tracing::info!("stopping");
-                            token.cancel();
-                        });
-                    }
-                    Err(error) => tracing::warn!(%error, ?kind, "cannot hear a signal"),
+    static STOP: OnceLock<Stop> = OnceLock::new();
+    let listen = || {
+        let stop = Stop::default();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            match signal(kind) {
+                Ok(mut signals) => {
+                    let stop = stop.clone();
+                    tokio::spawn(async move {
+                        while signals.recv().await.is_some() {
+                            again(&stop);
+                        }
+                    });
                 }
+                Err(error) => tracing::warn!(%error, ?kind, "cannot hear a signal"),
             }
-            token
-        })
-        .clone()
+        }
+        stop
+    };
+    STOP.get_or_init(listen).clone()
+}
+
+/// Somebody wants this process to end.
+fn again(stop: &Stop) {
+    if stop.begin.is_cancelled() {
+        tracing::info!("stopping without waiting for load balancers, and closing all sockets at once");
+        stop.hurry.cancel();
+    } else {
+        tracing::info!("stopping");
+        stop.begin.cancel();
+    }
 }
 
 async fn admin(command: AdminCommand) -> anyhow::Result<()> {

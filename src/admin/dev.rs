@@ -8,8 +8,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::assemble::{self, Health, Installation, Roles};
-use crate::cli::{DevArgs, interrupted};
+use crate::assemble::{self, Health, Installation, Roles, Stop};
+use crate::cli::{DevArgs, interrupted, stop};
 use crate::config::Config;
 use crate::crypto;
 use crate::dev::{Parts, PartsOptions, Printer, Progress};
@@ -82,8 +82,8 @@ async fn serve(
     let (installation, key) = prepared?;
     progress.doing("tidings", "starting the roles");
     let health = Arc::new(Health::default());
-    let roles =
-        assemble::run(installation, Roles::ALL, listener, assemble::metrics()?, Arc::clone(&health), stopping.clone());
+    let stop = Stop { begin: stopping.clone(), hurry: stop().hurry };
+    let roles = assemble::run(installation, Roles::ALL, listener, assemble::metrics()?, Arc::clone(&health), stop);
     let mut roles = tokio::spawn(roles);
     let begun = tokio::select! {
         people = people(address, &key, &health) => {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Health, Installation};
+use super::{Health, Installation, Stop};
 use crate::codec::records::Session;
 use crate::crypto::{Keyring, MasterKeys};
 use crate::gateway::adapters::{CatchingUp, Index, Keys, PresencePusher, Present, Resender, Views};
@@ -33,6 +33,9 @@ use crate::sessions::SessionTable;
 
 /// Before another incarnation begins, where one could not read its deliveries.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// For the requests to be answered that have begun when all sockets are closed.
+const REQUESTS: Duration = Duration::from_secs(3);
 
 /// What belongs to one incarnation: it is another after a claim was lost.
 #[derive(Default)]
@@ -74,7 +77,7 @@ pub(super) async fn check_root(installation: &Installation, master: &dyn MasterK
     Ok(())
 }
 
-/// Serves until `shutdown`, then drains.
+/// Serves until `stop`, then drains.
 ///
 /// # Errors
 /// If what it needs cannot be read.
@@ -83,7 +86,7 @@ pub async fn run(
     listener: TcpListener,
     metrics: PrometheusHandle,
     health: Arc<Health>,
-    shutdown: CancellationToken,
+    stop: Stop,
 ) -> anyhow::Result<()> {
     let config = Arc::clone(&installation.config);
     // Sockets are still served while they drain.
@@ -140,12 +143,13 @@ pub async fn run(
     let behind = Behind { cluster, edge: Arc::clone(&edge), current, catching_up, resender, views, health };
     let mut incarnations = tokio::spawn(incarnate(behind, installation.partitions(), after.clone()));
     let ended = tokio::select! {
-        () = shutdown.cancelled() => Ok(()),
+        () = stop.begin.cancelled() => Ok(()),
         () = table.ended().cancelled() => Err(anyhow::anyhow!("the sessions cannot be read any more")),
         // Only by a failure: it goes on until it is told to stop.
         ended = &mut incarnations => ended.map_err(anyhow::Error::from).flatten(),
     };
-    edge.drain(config.gateway.drain_notice, config.gateway.drain).await;
+    edge.drain(config.gateway.drain_notice, config.gateway.drain, &stop.hurry).await;
+    tracing::info!("sockets are closed");
     // Before deliveries end, which bring the answers to what HTTP has begun.
     closing.cancel();
     serving.await?;
@@ -191,7 +195,7 @@ fn serve(
         header_timeout: gateway.header_timeout,
         body_timeout: gateway.body_timeout,
         write_timeout: gateway.idle_timeout(),
-        drain: Duration::from_secs(1),
+        drain: REQUESTS,
     };
     Ok(tokio::spawn(listener::serve(listener, router, tls, options, stop.clone())))
 }

@@ -35,6 +35,15 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 const POSTGRES_AWAY: &str = "cannot connect to Postgres; check `postgres.url`";
 
+/// When a process ends.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// In order: load balancers hear of it, and sockets are closed over a time.
+    pub begin: CancellationToken,
+    /// Still in order, but without that time.
+    pub hurry: CancellationToken,
+}
+
 /// Which roles a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -196,7 +205,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new().install_recorder()?)
 }
 
-/// Runs `roles` until `shutdown`, then ends them in order: sockets first, so that what they began is still answered.
+/// Runs `roles` until `stop`, then ends them in order: sockets first, so that what they began is still answered.
 ///
 /// # Errors
 /// If one of them cannot go on; the others are ended then.
@@ -206,12 +215,12 @@ pub async fn run(
     listener: TcpListener,
     metrics: PrometheusHandle,
     health: Arc<Health>,
-    shutdown: CancellationToken,
+    stop: Stop,
 ) -> anyhow::Result<()> {
     installation.ensure_whole().await?;
     // The roles behind stop when the gateway has, or at once if there is none.
     let behind = CancellationToken::new();
-    let failed = shutdown.child_token();
+    let failed = stop.begin.child_token();
     let mut running = JoinSet::new();
     if roles.sequencer {
         running.spawn(sequencer::run(installation.clone(), Arc::clone(&health), behind.clone()));
@@ -251,7 +260,8 @@ pub async fn run(
         running.spawn(indexer::run(installation.clone(), Arc::clone(&health), behind.clone()));
     }
     let serving = if roles.gateway {
-        tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), failed.clone()))
+        let stop = Stop { begin: failed.clone(), ..stop };
+        tokio::spawn(gateway::run(installation, listener, metrics, Arc::clone(&health), stop))
     } else {
         let router = operations::router(Arc::clone(&health), metrics);
         let options = listener::Options {

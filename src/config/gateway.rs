@@ -18,6 +18,7 @@ pub struct Gateway {
     pub outbox_total_bytes: usize,
     #[serde(rename = "hello_timeout_ms", deserialize_with = "millis")]
     pub hello_timeout: Duration,
+    pub hellos_per_second: u32,
     #[serde(rename = "ping_interval_ms", deserialize_with = "millis")]
     pub ping_interval: Duration,
     #[serde(rename = "command_timeout_ms", deserialize_with = "millis")]
@@ -52,6 +53,7 @@ impl Gateway {
     pub(super) fn check(&self, problems: &mut Problems) {
         // The most that this many file descriptors and semaphore permits can be.
         problems.range("gateway.max_connections", self.max_connections, 1..=10_000_000);
+        problems.range("gateway.hellos_per_second", self.hellos_per_second, 1..=1_000_000);
         problems.range("gateway.max_frame_bytes", self.max_frame_bytes, 2_048..=16_777_216);
         problems.range("gateway.read_buffer_bytes", self.read_buffer_bytes, 512..=1_048_576);
         problems.range("gateway.max_body_bytes", self.max_body_bytes, 2_048..=1_073_741_824);

@@ -105,6 +105,7 @@ fn bad_values_are_refused_with_name_value_and_what_is_allowed() {
         ("gateway.listen", "8080", "gateway.listen = \"8080\""),
         ("gateway.max_connections", "0", "gateway.max_connections = 0: allowed is 1 to"),
         ("gateway.max_connections", "many", "\"many\": allowed is a whole number"),
+        ("gateway.hellos_per_second", "0", "gateway.hellos_per_second = 0: allowed is 1 to"),
         ("gateway.drain_ms", "-1", "gateway.drain_ms = -1: allowed is"),
         ("kafka.replication_factor", "70000", "kafka.replication_factor = 70000: allowed is u16"),
         ("kafka.security_protocol", "tls", "\"tls\": allowed is plaintext, ssl, sasl_plaintext, sasl_ssl"),

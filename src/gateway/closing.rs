@@ -16,7 +16,7 @@ pub enum Closing {
     SlowConsumer,
     /// A frame is over `max_frame_bytes`.
     FrameTooLarge,
-    /// Refused frames went on and on.
+    /// Refused frames went on and on, or too many clients come at once.
     RateLimited,
     /// The token expired; get a new one first.
     TokenExpired,
@@ -89,14 +89,32 @@ impl Closing {
         match self {
             Self::TokenExpired => Some([0, 1_000]),
             Self::Silent | Self::FrameTooLarge => Some([500, 5_000]),
-            // All sockets of a gateway come at once: the wider the range, the smaller the wave on the others.
+            // All sockets of a gateway come at once: the wider the range, the smaller the wave on the others. Wider still where there are
+            // more than others take in that time: see `Edge::goodbye`.
             Self::Draining => Some([500, 10_000]),
             Self::SlowConsumer => Some([1_000, 10_000]),
             Self::RateLimited => Some([10_000, 30_000]),
             Self::BadFrame | Self::BadToken | Self::Revoked => None,
         }
     }
+}
 
+/// A close, and when its client may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// Why.
+    pub closing: Closing,
+    /// Not always as long as the reason alone would have it; none: it must not come back as it is.
+    pub reconnect: Option<Reconnect>,
+}
+
+impl From<Closing> for Goodbye {
+    fn from(closing: Closing) -> Self {
+        Self { closing, reconnect: closing.reconnect() }
+    }
+}
+
+impl Goodbye {
     /// The `bye` frame that goes before the close, where the client may come back.
     pub fn bye(self) -> Option<String> {
         #[derive(Serialize)]
@@ -104,8 +122,8 @@ impl Closing {
             r#type: &'static str,
             data: Bye,
         }
-        let reconnect_after_ms = self.reconnect()?;
-        Some(json(&Frame { r#type: "bye", data: Bye { reason: self.reason(), reconnect_after_ms } }))
+        let reconnect_after_ms = self.reconnect?;
+        Some(json(&Frame { r#type: "bye", data: Bye { reason: self.closing.reason(), reconnect_after_ms } }))
     }
 }
 
@@ -117,9 +135,9 @@ mod tests {
     fn the_range_of_the_code_says_whether_to_come_back() {
         for closing in Closing::ALL {
             assert_eq!(closing.reconnect().is_some(), closing.code() < 4500, "{closing:?}");
-            assert_eq!(closing.bye().is_some(), closing.code() < 4500, "{closing:?}");
+            assert_eq!(Goodbye::from(*closing).bye().is_some(), closing.code() < 4500, "{closing:?}");
         }
-        let bye = Closing::Draining.bye();
+        let bye = Goodbye::from(Closing::Draining).bye();
         let expected = r#"{"type":"bye","data":{"reason":"draining","reconnect_after_ms":[500,10000]}}"#;
         assert_eq!(bye.as_deref(), Some(expected));
     }

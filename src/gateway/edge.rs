@@ -1,6 +1,6 @@
 //! What everything at the gateway's edge shares, and how it asks the sequencers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::arrivals::Arrivals;
 use super::auth::Auth;
-use super::closing::Closing;
+use super::closing::{Closing, Goodbye};
 use super::failure::Failure;
 use super::hub::Hub;
 use super::outbox::Budget;
@@ -28,6 +29,8 @@ use crate::domain::decision::Done;
 use crate::domain::{ErrorCode, IncarnationId, UserId};
 use crate::log::{AppendError, partition_of, topics};
 
+/// For what was asked to be answered, after the last socket was told to end.
+const ANSWERS: Duration = Duration::from_secs(3);
 /// What a closing socket takes at most: its goodbye, and its peer's.
 const GOODBYES: Duration = Duration::from_secs(3);
 
@@ -48,8 +51,10 @@ pub struct Options {
     pub read_buffer_bytes: usize,
     /// The largest body of an HTTP request.
     pub max_body_bytes: usize,
-    /// From the upgrade to `hello`.
+    /// From the upgrade to `hello`; half of it at most is waited for one's turn then.
     pub hello_timeout: Duration,
+    /// How many clients are taken a second; more wait, and then come back later.
+    pub hellos_per_second: u32,
     /// Between the server's pings; a socket that is silent for two of them is closed.
     pub ping_interval: Duration,
     /// How long a command waits for its reply.
@@ -90,6 +95,7 @@ impl Options {
             read_buffer_bytes: 2_048,
             max_body_bytes: 1_048_576,
             hello_timeout: Duration::from_secs(10),
+            hellos_per_second: 1_000,
             ping_interval: Duration::from_secs(30),
             command_timeout: Duration::from_secs(10),
             rate: Rate { per_second: 100, burst: 200, refused_before_close: 1_000 },
@@ -117,6 +123,7 @@ impl Options {
             read_buffer_bytes: gateway.read_buffer_bytes,
             max_body_bytes: gateway.max_body_bytes,
             hello_timeout: gateway.hello_timeout,
+            hellos_per_second: gateway.hellos_per_second,
             ping_interval: gateway.ping_interval,
             command_timeout: gateway.command_timeout,
             rate: Rate {
@@ -193,8 +200,14 @@ pub struct Edge {
     pub seen: Arc<Seen>,
     /// Who was last said to type.
     pub typing: Typing,
-    /// Cancelled when the gateway begins to stop: no new sockets.
+    /// Who may say `hello` now.
+    pub arrivals: Arrivals,
+    /// Cancelled when the gateway begins to stop: it is not ready any more.
+    stopping: CancellationToken,
+    /// Cancelled a little later: no new sockets.
     pub draining: CancellationToken,
+    /// How long all sockets take to come in elsewhere, where they are closed together; in milliseconds.
+    spread_ms: AtomicU64,
     /// The tasks of all sockets, those before `hello` too.
     pub sockets: TaskTracker,
     ready: AtomicBool,
@@ -212,6 +225,7 @@ impl Edge {
             conversation_commands: admission(topics::CONVERSATION_COMMANDS),
             user_commands: admission(topics::USER_COMMANDS),
             outboxes: Budget::new(options.outbox_total_bytes),
+            arrivals: Arrivals::new(options.hellos_per_second),
             options,
             identity: ArcSwapOption::empty(),
             codec,
@@ -221,7 +235,9 @@ impl Edge {
             pending: Arc::default(),
             seen: Arc::default(),
             typing: Typing::default(),
+            stopping: CancellationToken::new(),
             draining: CancellationToken::new(),
+            spread_ms: AtomicU64::new(0),
             sockets: TaskTracker::new(),
             ready: AtomicBool::new(false),
             required: OnceLock::new(),
@@ -242,6 +258,7 @@ impl Edge {
     /// The claim is lost: closes every socket, and tells all who wait that nobody will answer. Until [`Edge::begin`] nothing is taken.
     pub fn lose(&self) {
         self.identity.store(None);
+        self.spread();
         self.hub.close_all(Closing::Draining);
         self.pending.give_up();
     }
@@ -264,19 +281,56 @@ impl Edge {
     /// Whether this gateway takes work.
     pub fn is_ready(&self) -> bool {
         let begun = self.ready.load(Ordering::Relaxed) && self.identity.load().is_some();
-        begun && !self.draining.is_cancelled() && self.required.get().is_none_or(|holds| holds())
+        begun && !self.stopping.is_cancelled() && self.required.get().is_none_or(|holds| holds())
     }
 
-    /// Takes no new sockets; after `notice`, in which whoever asks for readiness hears of it, closes those there are, spread over `time`,
-    /// and waits until the last has said goodbye.
-    pub async fn drain(&self, notice: Duration, time: Duration) {
+    /// Whether one more may come and listen.
+    ///
+    /// # Errors
+    /// `unavailable` while the gateway stops, and where it has as many sockets as it may have.
+    pub fn has_room(&self) -> Result<(), Failure> {
+        if self.draining.is_cancelled() {
+            return Err(Failure::unavailable("this gateway is stopping; connect again"));
+        }
+        if self.sockets.len() >= self.options.max_sockets {
+            metrics::counter!("tidings_gateway_upgrades_refused_total").increment(1);
+            return Err(Failure::unavailable("this gateway has no room for another socket; connect again"));
+        }
+        Ok(())
+    }
+
+    /// Is not ready from now on; after `notice`, in which whoever asks for readiness hears of it, takes no new sockets and ends those there
+    /// are, spread over `time`, each once what it asked is answered; and waits until the last has said goodbye. From `hurry` on it waits for
+    /// neither time.
+    pub async fn drain(&self, notice: Duration, time: Duration, hurry: &CancellationToken) {
+        self.stopping.cancel();
+        hurry.run_until_cancelled(tokio::time::sleep(notice)).await;
         self.draining.cancel();
-        tokio::time::sleep(notice).await;
-        self.hub.drain(time).await;
+        self.spread();
+        self.hub.drain(time, hurry).await;
         self.sockets.close();
+        if tokio::time::timeout(ANSWERS, self.sockets.wait()).await.is_err() {
+            self.hub.close_all(Closing::Draining);
+        }
         if tokio::time::timeout(GOODBYES, self.sockets.wait()).await.is_err() {
             tracing::warn!(sockets = self.sockets.len(), "sockets are left that did not end in time");
         }
+    }
+
+    /// All sockets there are now will come back together.
+    fn spread(&self) {
+        let spread = self.arrivals.time_for(self.hub.len());
+        self.spread_ms.store(u64::try_from(spread.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What a client is told that is closed because of `closing`.
+    pub fn goodbye(&self, closing: Closing) -> Goodbye {
+        let mut goodbye = Goodbye::from(closing);
+        let together = self.draining.is_cancelled() || self.identity.load().is_none();
+        if let (true, Closing::Draining, Some([_, most])) = (together, closing, &mut goodbye.reconnect) {
+            *most = (*most).max(self.spread_ms.load(Ordering::Relaxed));
+        }
+        goodbye
     }
 
     /// The partition of a conversation or user.

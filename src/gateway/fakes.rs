@@ -421,12 +421,15 @@ impl Sessions for FakeSessions {
 #[derive(Default)]
 pub struct FakeCatchUp {
     pub caught: Mutex<Caught>,
+    /// As they were asked with.
+    pub cursors: Mutex<Vec<Option<String>>>,
     pub marks: Mutex<Vec<Marks>>,
 }
 
 #[async_trait]
 impl CatchUp for FakeCatchUp {
-    async fn catch_up(&self, _: &Session, _: i64, _: Option<&str>) -> Result<Caught, Failure> {
+    async fn catch_up(&self, _: &Session, _: i64, cursor: Option<&str>) -> Result<Caught, Failure> {
+        self.cursors.lock().expect("not poisoned").push(cursor.map(str::to_owned));
         Ok(self.caught.lock().map(|caught| caught.clone()).unwrap_or_default())
     }
 

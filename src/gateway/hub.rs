@@ -1,11 +1,12 @@
 //! Which users have sockets here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
+use tokio_util::sync::CancellationToken;
 
 use super::closing::Closing;
 use super::outbox::{Outbox, Worth};
@@ -48,6 +49,7 @@ impl Socket {
 pub struct Hub {
     users: DashMap<UserId, Vec<Arc<Socket>>>,
     sockets: AtomicUsize,
+    draining: AtomicBool,
 }
 
 impl Hub {
@@ -70,7 +72,10 @@ impl Hub {
     }
 
     fn count(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
-        metrics::gauge!("tidings_gateway_sockets").set(change(&self.sockets) as f64);
+        let sockets = change(&self.sockets) as f64;
+        metrics::gauge!("tidings_gateway_sockets").set(sockets);
+        let left = if self.draining.load(Ordering::Relaxed) { sockets } else { 0.0 };
+        metrics::gauge!("tidings_gateway_sockets_draining").set(left);
     }
 
     /// Tells of them, also while there are none.
@@ -125,6 +130,20 @@ impl Hub {
         self.users.get(&user)?.iter().find(|socket| socket.session == session).cloned()
     }
 
+    /// Whether all sockets are ending.
+    #[cfg(test)]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.all().iter().all(|socket| socket.outbox.is_ending())
+    }
+
+    /// The one socket of `user`.
+    #[cfg(test)]
+    pub(crate) fn only(&self, user: UserId) -> Arc<Socket> {
+        let sockets = self.users.get(&user).map(|sockets| sockets.clone()).unwrap_or_default();
+        assert_eq!(sockets.len(), 1);
+        Arc::clone(&sockets[0])
+    }
+
     /// Closes the sockets of `user`.
     pub fn close_user(&self, user: UserId, closing: Closing) {
         for socket in self.users.get(&user).iter().flat_map(|sockets| sockets.iter()) {
@@ -139,19 +158,24 @@ impl Hub {
         }
     }
 
-    /// Closes every socket, evenly over `time`, so that the other gateways are not hit by all at once.
-    pub async fn drain(&self, time: Duration) {
+    /// Ends every socket, evenly over `time`, so that the other gateways are not hit by all at once; from `hurry` on, at once. Each is closed
+    /// when what it asked is answered.
+    pub async fn drain(&self, time: Duration, hurry: &CancellationToken) {
         const STEPS: u32 = 50;
+        self.draining.store(true, Ordering::Relaxed);
+        self.tell();
         let sockets = self.all();
         let step = time / STEPS;
         for chunk in sockets.chunks(sockets.len().div_ceil(STEPS as usize).max(1)) {
             for socket in chunk {
-                socket.outbox.close(Closing::Draining);
+                socket.outbox.finish(Closing::Draining);
             }
-            tokio::time::sleep(step).await;
+            hurry.run_until_cancelled(tokio::time::sleep(step)).await;
         }
         // Who connected in between.
-        self.close_all(Closing::Draining);
+        for socket in self.all() {
+            socket.outbox.finish(Closing::Draining);
+        }
     }
 
     /// Not while holding a shard's lock: closing takes the lock of each outbox.
@@ -207,11 +231,28 @@ mod tests {
         let closed = || sockets.iter().filter(|socket| socket.outbox.closing().is_some()).count();
         let draining = tokio::spawn({
             let hub = hub.clone();
-            async move { hub.drain(Duration::from_secs(10)).await }
+            async move { hub.drain(Duration::from_secs(10), &CancellationToken::new()).await }
         });
         tokio::time::sleep(Duration::from_millis(5_010)).await;
         assert!((45..=60).contains(&closed()), "{}", closed());
         draining.await.unwrap_or_default();
         assert_eq!(closed(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hurries_waits_for_nothing_but_answers() {
+        let hub = Hub::default();
+        let (idle, asking) = (socket(UserId::generate()), socket(UserId::generate()));
+        hub.add(idle.clone());
+        hub.add(asking.clone());
+        asking.outbox.owe();
+        let hurry = CancellationToken::new();
+        hurry.cancel();
+        let began = tokio::time::Instant::now();
+        hub.drain(Duration::from_secs(600), &hurry).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!((idle.outbox.closing(), asking.outbox.closing()), (Some(Closing::Draining), None));
+        asking.outbox.paid();
+        assert_eq!(asking.outbox.closing(), Some(Closing::Draining));
     }
 }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -42,6 +43,17 @@ pub struct Options {
     pub write_timeout: Duration,
     /// After the end was asked for, how long requests may take.
     pub drain: Duration,
+}
+
+/// The connection that a request came by, among its extensions.
+#[derive(Clone, Debug)]
+pub struct Cut(CancellationToken);
+
+impl Cut {
+    /// Ends the connection, whatever is still to be written to it.
+    pub fn cut(&self) {
+        self.0.cancel();
+    }
 }
 
 /// Why nobody listens.
@@ -131,8 +143,7 @@ async fn connection(
     options: &Options,
     shutdown: CancellationToken,
 ) {
-    // Fails only on a socket that is closed already.
-    let _ = stream.set_nodelay(true);
+    prepare(&stream, options);
     let stream = Unstalled::new(stream, options.write_timeout);
     match tls {
         None => http(stream, router, options, shutdown).await,
@@ -147,6 +158,14 @@ async fn connection(
     }
 }
 
+fn prepare(stream: &TcpStream, options: &Options) {
+    // Both fail only on a socket that is closed already.
+    let _ = stream.set_nodelay(true);
+    // A peer that is gone without a word acknowledges nothing; the kernel alone would try for a quarter of an hour, and who only listens says
+    // nothing that could be missed.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(options.write_timeout));
+}
+
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
@@ -155,8 +174,12 @@ async fn http(
 ) {
     let patience = options.body_timeout;
     let timely = move |body| axum::body::Body::new(Timely::new(body, patience));
-    let service =
-        TowerToHyperService::new(router.map_request(move |request: hyper::Request<Incoming>| request.map(timely)));
+    let cut = Cut(CancellationToken::new());
+    let extension = cut.clone();
+    let service = TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(extension.clone());
+        request.map(timely)
+    }));
     // Not `auto` of hyper-util: it waits without any timer for the first bytes, which a silent client never sends.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -165,12 +188,18 @@ async fn http(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let serving = async {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = cut.0.cancelled() => return,
     };
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended");

@@ -1,5 +1,6 @@
 //! The gateway: sockets and HTTP in, commands out; deliveries in, pushes out. It holds no state of conversations.
 //!
+//! A client: [`arrivals`] lets it in, [`session`] registers and catches it up; [`socket`] or [`stream`] carries it.
 //! A frame: [`socket`] reads it, [`frames`] takes its envelope, [`rate`] lets it pass, [`commands`] checks its `data` and either reads the
 //! views or asks the owner ([`edge::Edge::ask_conversation`]); the reply comes back through [`deliveries`] to [`pending`].
 //! A push: [`deliveries`] opens and serializes an event once, [`hub`] finds the sockets, [`outbox`] holds what each has to write.
@@ -8,6 +9,7 @@
 
 pub mod adapters;
 mod admission;
+pub mod arrivals;
 pub mod auth;
 pub mod catch_up;
 pub mod claim;
@@ -30,9 +32,11 @@ pub mod presence;
 pub mod rate;
 pub mod search;
 pub mod seen;
+pub mod session;
 pub mod shapes;
 pub mod socket;
 pub mod spec;
+pub mod stream;
 pub mod tls;
 pub mod typing;
 

@@ -54,6 +54,10 @@ struct State {
     frames: VecDeque<Queued>,
     bytes: usize,
     ping: bool,
+    /// Replies that are still to come.
+    owed: u32,
+    /// To be closed so when none is owed any more.
+    finishing: Option<Closing>,
     closing: Option<Closing>,
 }
 
@@ -201,6 +205,39 @@ impl Outbox {
         self.drained.notify_waiters();
     }
 
+    /// One more reply is to come; [`Outbox::paid`] is to be called after it, or instead.
+    pub fn owe(&self) {
+        self.lock().owed += 1;
+    }
+
+    /// One reply is owed no more.
+    pub fn paid(&self) {
+        let mut state = self.lock();
+        state.owed = state.owed.saturating_sub(1);
+        let finished = state.finishing.filter(|_| state.owed == 0);
+        drop(state);
+        if let Some(closing) = finished {
+            self.close(closing);
+        }
+    }
+
+    /// Ends the socket once no reply is owed. What is pushed until then is still written.
+    pub fn finish(&self, closing: Closing) {
+        let mut state = self.lock();
+        state.finishing.get_or_insert(closing);
+        let is_idle = state.owed == 0;
+        drop(state);
+        if is_idle {
+            self.close(closing);
+        }
+    }
+
+    /// Whether nothing more may be asked.
+    pub fn is_ending(&self) -> bool {
+        let state = self.lock();
+        state.closing.is_some() || state.finishing.is_some()
+    }
+
     /// The socket is gone: nothing will be written any more.
     pub fn abandon(&self) {
         let mut state = self.lock();
@@ -214,6 +251,11 @@ impl Outbox {
     /// Why it is closing, if it is.
     pub fn closing(&self) -> Option<Closing> {
         self.lock().closing
+    }
+
+    /// What waits to be written, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// What to write next: at most about `max_bytes` of frames. Waits until there is something.

@@ -111,8 +111,13 @@ async fn every_parameter_of_every_resource_is_checked() {
         let parameters: Vec<_> = operations["get"]["parameters"].as_array().into_iter().flatten().collect();
         let live = stage.live(&json!(named(path, &parameters))).as_str().expect("a path").to_owned();
         for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+            let name = parameter["name"].as_str().expect("a name");
+            // Who listens is told everything anew instead.
+            if path == "/v1/stream" && name == "cursor" {
+                continue;
+            }
             // A cursor is any text, and this is none of ours.
-            let path = format!("{live}?{}=%20", parameter["name"].as_str().expect("a name"));
+            let path = format!("{live}?{name}=%20");
             let (status, problem) = stage.stack.get(&path, &stage.ada.token).await;
             assert_eq!((status, &problem["code"]), (400, &json!("bad_request")), "{path}");
             asked += 1;

@@ -18,3 +18,4 @@ mod messages;
 mod moderation;
 mod presence;
 mod search;
+mod stream;

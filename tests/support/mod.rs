@@ -6,6 +6,7 @@ pub mod person;
 pub mod roles;
 mod rows;
 pub mod spec;
+pub mod stream;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -20,6 +21,8 @@ pub use person::{Account, PATIENCE, Person, message};
 pub use roles::Role;
 #[allow(unused_imports, reason = "each test binary uses its part")]
 pub use rows::rows;
+#[allow(unused_imports, reason = "each test binary uses its part")]
+pub use stream::Listener;
 
 /// Of a process.
 pub const POSTGRES_URL: &str = "TIDINGS_POSTGRES__URL";
@@ -270,11 +273,17 @@ impl Stack {
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
         let request = request.build().expect("a request");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        let response = self.client.execute(request).await.expect("answers");
+        let mut response = self.client.execute(request).await.expect("answers");
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
-        let body = response.text().await.expect("a body");
+        let body = if content_type == stream::MEDIA_TYPE {
+            // It has no end: what comes first is enough.
+            let first = response.chunk().await.expect("a body").unwrap_or_default();
+            String::from_utf8(first.to_vec()).expect("UTF-8")
+        } else {
+            response.text().await.expect("a body")
+        };
         let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
         spec::check_response(method.as_str(), &path, status, &content_type, &body);
         (status, body)

@@ -58,6 +58,31 @@ impl Person {
         (person, caught_up["data"].clone())
     }
 
+    /// As [`Person::online`], again when the server says that it may work later, at the time that it says.
+    pub async fn online_at_last(address: &str, account: &Account, cursor: Option<&str>) -> (Self, Value) {
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            let mut person = Self::connect(address, account).await;
+            if person.hello(cursor).await.is_ok() {
+                let caught_up = person.wait_kept(|frame| frame["type"] == "caught_up").await;
+                return (person, caught_up["data"].clone());
+            }
+            assert!(Instant::now() < deadline, "never let in");
+            person.wait_to_come_back().await;
+        }
+    }
+
+    /// Reads to the close, and waits as long as `bye` says; its close code.
+    pub async fn wait_to_come_back(&mut self) -> u16 {
+        let code = self.close_code().await;
+        let bye = self.pushed.iter().find(|frame| frame["type"] == "bye").expect("a bye");
+        let window = &bye["data"]["reconnect_after_ms"];
+        let (least, most) = (window[0].as_u64().expect("least"), window[1].as_u64().expect("most"));
+        let wait = rand::Rng::random_range(&mut rand::rng(), least..=most);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        code
+    }
+
     /// Says `hello`.
     pub async fn hello(&mut self, cursor: Option<&str>) -> Result<Value, Value> {
         let token = self.account.token.clone();

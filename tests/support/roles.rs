@@ -92,9 +92,19 @@ impl Role {
         self.child.kill().await.expect("kills");
     }
 
+    /// SIGTERM; does not wait for the end.
+    pub async fn ask_to_end(&self) {
+        self.signal("-TERM").await;
+    }
+
     /// SIGTERM, and how it ended.
     pub async fn terminate(&mut self) -> ExitStatus {
-        self.signal("-TERM").await;
+        self.ask_to_end().await;
+        self.end().await
+    }
+
+    /// How it ends.
+    pub async fn end(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("a child")
     }
 

@@ -41,6 +41,16 @@ pub fn check_frame(frame: &Value, asked: Option<&str>) {
     documents.check(&message, &documents.asyncapi, schema, frame);
 }
 
+/// A frame of a stream of events: `hello` and `close` are only there.
+pub fn check_event(frame: &Value) {
+    let name = format!("stream.{}", frame["type"].as_str().unwrap_or_default());
+    let documents = documents();
+    match documents.openapi["components"]["schemas"].get(&name) {
+        Some(schema) => documents.check(&name, &documents.openapi, schema, frame),
+        None => check_frame(frame, None),
+    }
+}
+
 /// A response of a gateway.
 pub fn check_response(method: &str, path: &str, status: u16, content_type: &str, body: &Value) {
     let documents = documents();

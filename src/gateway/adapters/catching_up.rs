@@ -12,7 +12,7 @@ use crate::gateway::catch_up::{self, CatchUpSink, Joined};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
 use crate::gateway::ports::{CatchUp, Caught, ConversationRow};
-use crate::gateway::socket;
+use crate::gateway::session;
 
 /// Each incarnation has its own; sockets of another are closed by then.
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl Resender {
 impl CatchUpSink<ConversationRow> for Resender {
     fn caught_up_again(&self, user: UserId, session: SessionId, caught: catch_up::Caught<ConversationRow>) {
         if let Some(edge) = self.0.get().and_then(Weak::upgrade) {
-            socket::tell_again(&edge, user, session, caught.into());
+            session::tell_again(&edge, user, session, caught.into());
         }
     }
 }

@@ -57,13 +57,21 @@ pub struct MarkBook {
     owners: Vec<Option<Owner>>,
     sessions: HashMap<SessionId, Entry>,
     waiting: BTreeSet<(i64, SessionId)>,
+    /// Sessions that are not caught up: those that wait and those that are being read.
+    behind: usize,
     cohorts: u64,
 }
 
 impl MarkBook {
     /// For a journal of so many partitions.
     pub fn new(partitions: usize) -> Self {
-        Self { owners: vec![None; partitions], sessions: HashMap::new(), waiting: BTreeSet::new(), cohorts: 0 }
+        Self {
+            owners: vec![None; partitions],
+            sessions: HashMap::new(),
+            waiting: BTreeSet::new(),
+            behind: 0,
+            cohorts: 0,
+        }
     }
 
     /// A session whose record stands at `offset` of `sessions`. It must get pushes since before that record was appended.
@@ -71,12 +79,14 @@ impl MarkBook {
         self.unregister(session);
         self.sessions.insert(session, Entry { offset, state: State::Waiting });
         self.waiting.insert((offset, session));
+        self.behind += 1;
     }
 
     /// The session is over.
     pub fn unregister(&mut self, session: SessionId) {
         if let Some(entry) = self.sessions.remove(&session) {
             self.waiting.remove(&(entry.offset, session));
+            self.behind -= usize::from(entry.state != State::CaughtUp);
         }
     }
 
@@ -115,6 +125,7 @@ impl MarkBook {
         let mut again = 0;
         for (session, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.offset >= offset) {
             if entry.state != State::Waiting {
+                self.behind += usize::from(entry.state == State::CaughtUp);
                 entry.state = State::Waiting;
                 self.waiting.insert((entry.offset, *session));
                 again += 1;
@@ -153,12 +164,18 @@ impl MarkBook {
         let is_reading = self.is_reading(session, cohort.number);
         if let Some(entry) = self.sessions.get_mut(&session).filter(|_| is_reading) {
             entry.state = State::CaughtUp;
+            self.behind -= 1;
         }
         is_reading
     }
 
     fn is_reading(&self, session: SessionId, cohort: u64) -> bool {
         self.sessions.get(&session).is_some_and(|entry| entry.state == State::Reading(cohort))
+    }
+
+    /// How many sessions are not caught up.
+    pub fn behind(&self) -> usize {
+        self.behind
     }
 
     /// How many sessions wait for owners.
@@ -200,8 +217,10 @@ mod tests {
         assert_eq!(cohort.sessions, [session(1)]);
         assert_eq!(cohort.target.iter().map(|t| t.next_offset).collect::<Vec<_>>(), [100, 205]);
         assert_eq!(book.ready(9), None, "it is being read already");
+        assert_eq!(book.behind(), 1);
         assert!(book.caught_up(session(1), &cohort));
         assert!(!book.caught_up(session(1), &cohort));
+        assert_eq!(book.behind(), 0);
     }
 
     #[test]
@@ -215,6 +234,7 @@ mod tests {
         assert_eq!(book.mark(&mark(0, 2, 15, 90)), 1, "only the second");
         assert!(!book.caught_up(session(2), &cohort), "what was read is not enough any more");
         assert!(!book.is_wanted(&cohort));
+        assert_eq!(book.behind(), 1, "one of the two");
         assert_eq!(book.mark(&mark(0, 1, 99, 999)), 0, "a zombie");
         assert_eq!(book.ready(9), None);
         book.mark(&mark(0, 2, 21, 95));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::book::{Cohort, MarkBook, Target};
@@ -132,6 +133,13 @@ struct Inner<R> {
     members: HashMap<SessionId, Member<R>>,
 }
 
+impl<R> Inner<R> {
+    /// Tells how many are not caught up.
+    fn tell(&self) {
+        metrics::gauge!("tidings_gateway_catch_ups_waiting").set(self.book.behind() as f64);
+    }
+}
+
 /// The catching up of one gateway incarnation's sessions. A new incarnation makes a new one.
 pub struct CatchUp<V: InboxViews> {
     views: V,
@@ -164,9 +172,13 @@ impl<V: InboxViews> CatchUp<V> {
             let member = Member { tenant: joined.tenant, user: joined.user, base, first: Some(first) };
             inner.members.insert(joined.session, member);
             inner.book.register(joined.session, joined.registered_at);
+            inner.tell();
         }
         self.changed.notify_one();
-        caught.await.ok()
+        let began = Instant::now();
+        let caught = caught.await.ok()?;
+        metrics::histogram!("tidings_gateway_catch_up_seconds").record(began.elapsed().as_secs_f64());
+        Some(caught)
     }
 
     /// The session is over. To be called for each that was caught up, and for each whose `catch_up` was dropped.
@@ -174,6 +186,7 @@ impl<V: InboxViews> CatchUp<V> {
         let mut inner = self.lock();
         inner.members.remove(&session);
         inner.book.unregister(session);
+        inner.tell();
     }
 
     /// What owners have seen. To be called after all deliveries before it were pushed; marks for other incarnations are not for us.
@@ -183,7 +196,9 @@ impl<V: InboxViews> CatchUp<V> {
         }
         let again: usize = {
             let mut inner = self.lock();
-            marks.marks.iter().map(|mark| inner.book.mark(mark)).sum()
+            let again = marks.marks.iter().map(|mark| inner.book.mark(mark)).sum();
+            inner.tell();
+            again
         };
         if again > 0 {
             tracing::info!(sessions = again, "a partition has a new owner; sessions are caught up again");
@@ -198,6 +213,7 @@ impl<V: InboxViews> CatchUp<V> {
 
     /// Catches sessions up until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
+        self.lock().tell();
         shutdown.run_until_cancelled(self.work()).await;
     }
 
@@ -285,6 +301,7 @@ impl<V: InboxViews> CatchUp<V> {
         let indexes = snapshot.checkpoints.iter().map(|checkpoint| checkpoint.index).collect();
         let cursor = Cursor { epoch, indexes };
         let text = cursor.encode();
+        metrics::histogram!("tidings_gateway_catch_up_batch_sessions").record(sessions.len() as f64);
         for ((session, changes), reset) in sessions.into_iter().zip(snapshot.changes).zip(resets) {
             let caught = Caught { rows: changes.rows, cursor: text.clone(), reset: changes.reset || reset };
             self.tell(session, cohort, &cursor, caught);
@@ -312,6 +329,7 @@ impl<V: InboxViews> CatchUp<V> {
         if !inner.book.caught_up(session, cohort) {
             return;
         }
+        inner.tell();
         let Some(member) = inner.members.get_mut(&session) else { return };
         member.base = Some(cursor.clone());
         let user = member.user;

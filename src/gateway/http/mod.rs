@@ -1,4 +1,4 @@
-//! HTTP: the socket's upgrade, the twins of commands and reads, a tenant's own backend, operations.
+//! HTTP: the socket's upgrade, the stream of events, the twins of commands and reads, a tenant's own backend, operations.
 //! Whatever goes wrong is a problem of RFC 9457.
 
 mod commands;
@@ -6,6 +6,7 @@ mod entrances;
 mod operations;
 mod problem;
 mod resources;
+mod stream;
 mod users;
 mod ws;
 
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 pub use entrances::OfRequests;
 pub use problem::{Details, Problem, status};
 pub use resources::{Members, OfEvents, OfMembers, OfMessages, OfPermissions, OfSearch, OfThreads, User};
+pub use stream::{LAST_EVENT_ID, OfStream};
 pub use users::{Registered, Token, Told, Wanted};
 
 use super::commands::{Command, Context};
@@ -83,6 +85,7 @@ macro_rules! routes {
 
 routes! {
     get "/v1/ws" => ws::upgrade,
+    get "/v1/stream" => stream::open,
     get "/v1/inbox" => resources::inbox,
     get "/v1/search" => resources::search,
     get "/v1/channels" => entrances::channels,

@@ -195,8 +195,17 @@ async fn readiness_is_said_and_taken_back() {
     assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 503, "keys or projections stand still");
     holds.store(true, Ordering::Relaxed);
     assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 200);
-    world.edge.draining.cancel();
+    let hurry = tokio_util::sync::CancellationToken::new();
+    let (notice, time) = (std::time::Duration::from_secs(600), std::time::Duration::ZERO);
+    let drain = world.edge.drain(notice, time, &hurry);
+    let mut drain = std::pin::pin!(drain);
+    assert!(futures_util::poll!(drain.as_mut()).is_pending());
     assert_eq!(ask(&world, Method::GET, "/readyz", "", "").await.0, 503);
+    // Whoever has not heard of it yet is still taken.
+    assert!(world.edge.has_room().is_ok());
+    hurry.cancel();
+    drain.await;
+    assert!(world.edge.has_room().is_err());
 }
 
 #[tokio::test]

@@ -22,13 +22,7 @@ const WRITE_BUFFER_BYTES: usize = 8_192;
 pub async fn upgrade(State(http): State<Http>, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Answer {
     let edge = Arc::clone(&http.edge);
     let upgrade = upgrade.map_err(|_| Failure::bad_request("/v1/ws takes WebSocket upgrades of version 13"))?;
-    if edge.draining.is_cancelled() {
-        return Err(Failure::unavailable("this gateway is stopping; connect again").into());
-    }
-    if edge.sockets.len() >= edge.options.max_sockets {
-        metrics::counter!("tidings_gateway_upgrades_refused_total").increment(1);
-        return Err(Failure::unavailable("this gateway has no room for another socket; connect again").into());
-    }
+    edge.has_room()?;
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         return Err(Failure::bad_request(format!("offer the subprotocol {SUBPROTOCOL}")).into());

@@ -245,3 +245,13 @@ async fn sockets_outlive_the_loop_and_end_by_themselves() {
     let answer = timeout(LONG, socket.next()).await.unwrap();
     assert_eq!(answer.unwrap().unwrap(), Message::text("hello"));
 }
+
+#[tokio::test]
+async fn a_peer_that_acknowledges_nothing_is_given_up_like_one_that_takes_nothing() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    super::prepare(&stream, &DEFAULTS);
+    assert_eq!(socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(LONG));
+    assert!(stream.nodelay().unwrap());
+}

@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use tokio::time::Instant;
 
-use super::Registered;
-use super::reader::{MAX_CURSOR_BYTES, closing_of};
-use crate::codec::records::{PresenceStatus, Session};
-use crate::domain::{DeviceId, SessionId, Timestamp, UserId};
+use super::reader::closing_of;
+use crate::codec::records::PresenceStatus;
+use crate::domain::DeviceId;
+use crate::gateway::arrivals::SentAway;
 use crate::gateway::auth::TokenRefused;
-use crate::gateway::closing::Closing;
+use crate::gateway::closing::{Closing, Goodbye};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::frames::{ClientFrame, reply};
-use crate::gateway::hub::Socket;
-use crate::gateway::outbox::Outbox;
 use crate::gateway::ports::Claims;
-use crate::gateway::shapes::rfc3339;
+use crate::gateway::session::{self, Opened, Wanted, Welcome};
 use crate::gateway::spec::About;
 
 /// The first frame of a socket.
@@ -34,22 +33,6 @@ pub struct Data {
     status: Option<PresenceStatus>,
 }
 
-/// Its answer.
-#[derive(Serialize, JsonSchema)]
-pub struct Welcome {
-    /// Whose the token is.
-    user: UserId,
-    /// Names this socket.
-    session_id: SessionId,
-    /// A socket that sends nothing for two of them is closed.
-    ping_interval_ms: u64,
-    /// A longer frame closes the socket.
-    max_frame_bytes: usize,
-    /// By the server's clock.
-    #[serde(serialize_with = "rfc3339")]
-    server_time: Timestamp,
-}
-
 /// What the documents say of it.
 pub const ABOUT: About =
     About::new("The first frame, within 10 s: who one is.", &[r#"{"token": "<token>"}"#]).of_sockets();
@@ -57,47 +40,85 @@ pub const ABOUT: About =
 /// A socket whose `hello` is durable.
 pub struct Greeted {
     /// Ends with the socket.
-    pub registered: Registered,
-    /// Offset in `sessions`.
-    pub registered_at: i64,
-    /// As the client gave it.
-    pub cursor: Option<String>,
+    pub opened: Opened,
+    /// Came while the client waited for its turn, after `hello`.
+    pub early: Option<Message>,
 }
 
-/// Waits for `hello` and registers its session. The reply is the first frame in the outbox.
+/// Waits for `hello`, then for its turn, and registers its session. The reply is the first frame in the outbox.
 ///
 /// # Errors
 /// How to close the socket; none if the peer is gone.
-pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, Option<Closing>> {
+pub async fn greet(edge: &Arc<Edge>, socket: &mut WebSocket) -> Result<Greeted, Option<Goodbye>> {
+    let until = Instant::now() + edge.options.hello_timeout;
     let text = tokio::select! {
-        text = first_text(socket, edge.options.max_frame_bytes) => text?,
-        () = tokio::time::sleep(edge.options.hello_timeout) => return Err(Some(Closing::BadToken)),
-        () = edge.draining.cancelled() => return Err(Some(Closing::Draining)),
+        text = first_text(socket, edge.options.max_frame_bytes) => text.map_err(|closing| closing.map(Goodbye::from))?,
+        () = tokio::time::sleep_until(until) => return Err(Some(Closing::BadToken.into())),
+        () = edge.draining.cancelled() => return Err(Some(edge.goodbye(Closing::Draining))),
     };
     let (id, checked) = match ClientFrame::parse(&text) {
         Err(bad) => {
             refuse(socket, bad.id.as_str(), bad.failure).await;
-            return Err(Some(Closing::BadFrame));
+            return Err(Some(Closing::BadFrame.into()));
         }
         Ok(frame) => (frame.id.to_owned(), check(edge, &frame)),
     };
-    let greeted = match checked {
-        Err(refused) => Err(refused),
-        Ok((claims, data)) => register(edge, claims, data).await.map_err(|failure| (failure, Closing::Draining)),
-    };
-    match greeted {
-        Ok(greeted) => {
-            let socket = &greeted.registered.socket;
-            socket.outbox.push_first(id.reply(&Ok(welcome(edge, socket))));
-            Ok(greeted)
+    let mut early = None;
+    let opened = match checked {
+        Err((failure, closing)) => Err((failure, closing.into())),
+        Ok(checked) => {
+            // Nobody waits for longer than it could have taken to say `hello`.
+            let deadline = until.min(Instant::now() + edge.options.hello_timeout / 2);
+            match turn(edge, socket, deadline, &mut early).await? {
+                Ok(()) => open(edge, checked).await,
+                Err(away) => Err((away.at_least(), away.into())),
+            }
         }
-        Err((failure, closing)) => {
+    };
+    match opened {
+        Ok(opened) => {
+            let socket = &opened.registered.socket;
+            socket.outbox.push_first(id.reply(&Ok(json(&Welcome::new(edge, socket)))));
+            Ok(Greeted { opened, early })
+        }
+        Err((failure, goodbye)) => {
             let frame = id.reply(&Err(failure));
             // The peer may be gone; the close finds out.
             let _ = socket.send(Message::Text(frame)).await;
-            Err(Some(closing))
+            Err(Some(goodbye))
         }
     }
+}
+
+/// Waits for the client's turn, unless it goes away meanwhile. One frame more is read to `early`; the others wait in the connection.
+async fn turn(
+    edge: &Edge,
+    socket: &mut WebSocket,
+    deadline: Instant,
+    early: &mut Option<Message>,
+) -> Result<Result<(), SentAway>, Option<Goodbye>> {
+    let mut entering = std::pin::pin!(edge.arrivals.enter(deadline));
+    loop {
+        let message = tokio::select! {
+            // Usually nobody waits, and then nothing is read.
+            biased;
+            entered = &mut entering => return Ok(entered),
+            () = edge.draining.cancelled() => return Err(Some(edge.goodbye(Closing::Draining))),
+            message = socket.recv(), if early.is_none() => message,
+        };
+        match message {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Err(None),
+            Some(Ok(message)) => *early = Some(message),
+            Some(Err(error)) => return Err(closing_of(error).map(Goodbye::from)),
+        }
+    }
+}
+
+async fn open(edge: &Arc<Edge>, (claims, data): (Claims, Data)) -> Result<Opened, (Failure, Goodbye)> {
+    let Data { device_id, cursor, status, .. } = data;
+    let opened = session::open(edge, claims, Wanted { device_id, cursor, status }).await;
+    opened.map_err(|failure| (failure, edge.goodbye(Closing::Draining)))
 }
 
 /// The first text frame.
@@ -133,43 +154,4 @@ fn check(edge: &Edge, frame: &ClientFrame<'_>) -> Result<(Claims, Data), (Failur
         (refused.into(), closing)
     })?;
     Ok((claims, data))
-}
-
-async fn register(edge: &Arc<Edge>, claims: Claims, data: Data) -> Result<Greeted, Failure> {
-    let identity = edge.identity()?;
-    let session = Session {
-        tenant: claims.tenant,
-        user: claims.user,
-        session: SessionId::generate(),
-        incarnation: identity.incarnation,
-        device: data.device_id,
-        started_at: Timestamp::now(),
-    };
-    let outbox = Outbox::new(edge.options.outbox_bytes, Arc::clone(&edge.outboxes));
-    let socket = Arc::new(Socket::new(claims.tenant, claims.user, session.session, outbox, claims.expires_at));
-    // Before the record: what is routed here because of it must find the socket.
-    edge.hub.add(Arc::clone(&socket));
-    let registered = Registered { edge: Arc::clone(edge), socket, session };
-    let registering = edge.ports.sessions.register(&registered.session);
-    let registered_at = tokio::time::timeout(edge.options.command_timeout, registering)
-        .await
-        .unwrap_or_else(|_| Err(Failure::unavailable("the session could not be registered in time; try again")))?;
-    // Whoever lost the claim meanwhile has closed the sockets it knew, perhaps not this one.
-    if edge.identity()? != identity {
-        return Err(Failure::unavailable("this gateway has another place by now; connect again"));
-    }
-    edge.ports.presence.connected(&registered.session, data.status.unwrap_or(PresenceStatus::Online));
-    // A cursor that is too long is none of ours, so it is not honoured.
-    let cursor = data.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES);
-    Ok(Greeted { registered, registered_at, cursor })
-}
-
-fn welcome(edge: &Edge, socket: &Socket) -> String {
-    json(&Welcome {
-        user: socket.user,
-        session_id: socket.session,
-        ping_interval_ms: u64::try_from(edge.options.ping_interval.as_millis()).unwrap_or(u64::MAX),
-        max_frame_bytes: edge.options.max_frame_bytes,
-        server_time: Timestamp::now(),
-    })
 }

@@ -7,7 +7,6 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant};
 
-use crate::domain::Timestamp;
 use crate::gateway::closing::Closing;
 use crate::gateway::commands::{Command, Context};
 use crate::gateway::edge::Edge;
@@ -16,9 +15,26 @@ use crate::gateway::frames::{ClientFrame, MAX_BAD_FRAMES_IN_A_ROW, OwnedFrameId,
 use crate::gateway::hub::Socket;
 use crate::gateway::outbox::Worth;
 use crate::gateway::rate::{Bucket, Verdict};
+use crate::gateway::session::Times;
 
-/// No cursor of ours is longer.
-pub const MAX_CURSOR_BYTES: usize = 4_096;
+/// A command without a reply yet. Dropped after the reply, or where there will be none.
+struct Asked {
+    _permit: OwnedSemaphorePermit,
+    socket: Arc<Socket>,
+}
+
+impl Asked {
+    fn new(permit: OwnedSemaphorePermit, socket: Arc<Socket>) -> Self {
+        socket.outbox.owe();
+        Self { _permit: permit, socket }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.socket.outbox.paid();
+    }
+}
 
 /// The reading side of a socket.
 pub struct Reader {
@@ -29,7 +45,7 @@ pub struct Reader {
     in_flight: Arc<Semaphore>,
     bad_in_a_row: u32,
     heard_at: Instant,
-    ping_at: Instant,
+    times: Times,
     heard_too_much: bool,
 }
 
@@ -50,7 +66,7 @@ impl Reader {
             in_flight: Arc::new(Semaphore::new(options.frames_in_flight)),
             bad_in_a_row: 0,
             heard_at: now,
-            ping_at: now + options.ping_interval,
+            times: Times::new(options.ping_interval),
             heard_too_much: false,
             edge: Arc::clone(edge),
         }
@@ -91,15 +107,9 @@ impl Reader {
     }
 
     fn wake_at(&self) -> Instant {
-        if self.socket.outbox.closing().is_some() {
-            // The writer ends it; there is nothing to watch.
-            return Instant::now() + Duration::from_secs(60);
-        }
-        let expires_in = self.socket.expires_at().0.saturating_sub(Timestamp::now().0);
-        let expires_in = Duration::from_millis(u64::try_from(expires_in).unwrap_or(0));
-        // Far ahead it would overflow.
-        let expires_at = Instant::now() + expires_in.min(Duration::from_secs(86_400));
-        self.ping_at.min(self.silent_at()).min(expires_at)
+        let wake_at = self.times.wake_at(&self.socket);
+        // Whoever is being closed need not be heard.
+        if self.socket.outbox.closing().is_some() { wake_at } else { wake_at.min(self.silent_at()) }
     }
 
     fn silent_at(&self) -> Instant {
@@ -107,19 +117,16 @@ impl Reader {
     }
 
     fn wake(&mut self) {
-        let now = Instant::now();
-        if self.socket.expires_at() <= Timestamp::now() {
-            self.socket.outbox.close(Closing::TokenExpired);
-        } else if self.silent_at() <= now {
+        self.times.wake(&self.socket);
+        if self.silent_at() <= Instant::now() {
             self.socket.outbox.close(Closing::Silent);
-        } else if self.ping_at <= now {
-            self.ping_at = now + self.edge.options.ping_interval;
-            self.socket.outbox.ping();
         }
     }
 
-    fn take(&mut self, message: Message) {
-        if self.socket.outbox.closing().is_some() {
+    /// Takes one message.
+    pub fn take(&mut self, message: Message) {
+        // What is not taken has no answer, and is sent again elsewhere.
+        if self.socket.outbox.is_ending() {
             return;
         }
         let now = Instant::now();
@@ -161,20 +168,22 @@ impl Reader {
             return self.push(refuse(Failure::rate_limited(Duration::from_secs(1))));
         };
         match Command::parse(&frame.kind, frame.data) {
-            Ok(command) => self.run_command(command, frame.id.to_owned(), permit),
+            Ok(command) => {
+                let asked = Asked::new(permit, Arc::clone(&self.socket));
+                self.run_command(command, frame.id.to_owned(), asked);
+            }
             Err(failure) => self.push(refuse(failure)),
         }
     }
 
-    fn run_command(&self, command: Command, id: OwnedFrameId, permit: OwnedSemaphorePermit) {
-        let (socket, context) = (Arc::clone(&self.socket), self.context.clone());
+    fn run_command(&self, command: Command, id: OwnedFrameId, asked: Asked) {
+        let context = self.context.clone();
         if command.is_read() {
             let running = command.run(Arc::clone(&self.edge), context.clone());
             tokio::spawn(async move {
-                let _permit = permit;
                 // Kept until the reply is queued: there may be many asked for, and each is large.
                 let _reading = context.reads.acquire().await;
-                socket.outbox.push_when_room(id.reply(&running.await)).await;
+                asked.socket.outbox.push_when_room(id.reply(&running.await)).await;
             });
             return;
         }
@@ -184,8 +193,7 @@ impl Reader {
             return self.push(id.reply(&result));
         }
         tokio::spawn(async move {
-            let _permit = permit;
-            socket.outbox.push(id.reply(&running.await), Worth::Durable);
+            asked.socket.outbox.push(id.reply(&running.await), Worth::Durable);
         });
     }
 

@@ -4,13 +4,14 @@ use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt};
 
 use super::{PARTING, say_goodbye};
+use crate::gateway::edge::Edge;
 use crate::gateway::outbox::{Next, Outbox};
 
 /// What is fed before a flush.
 const BATCH_BYTES: usize = 65_536;
 
 /// Writes until the socket is to be closed, and closes it, or until the peer is gone. True if it was closed from here.
-pub async fn run<S>(outbox: &Outbox, sink: &mut S) -> bool
+pub async fn run<S>(edge: &Edge, outbox: &Outbox, sink: &mut S) -> bool
 where
     S: Sink<Message> + Unpin,
 {
@@ -19,7 +20,7 @@ where
             Next::Frames(frames) => frames.into_iter().map(Message::Text).collect(),
             Next::Ping => vec![Message::Ping(Default::default())],
             Next::Close(closing) => {
-                Box::pin(say_goodbye(sink, closing)).await;
+                Box::pin(say_goodbye(sink, edge.goodbye(closing))).await;
                 return true;
             }
         };

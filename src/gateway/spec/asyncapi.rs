@@ -7,7 +7,8 @@ use crate::gateway::closing::Closing;
 use crate::gateway::commands::Command;
 use crate::gateway::failure::Error;
 use crate::gateway::frames::MAX_ID_BYTES;
-use crate::gateway::socket::{ABOUT_HELLO, Hello, Welcome};
+use crate::gateway::session::Welcome;
+use crate::gateway::socket::{ABOUT_HELLO, Hello};
 
 const ABOUT: &str = "One JSON object a text frame. A client frame carries an `id`, which comes back in the one reply to it, \
     `ok` or `error`. What the server sends unasked has no `id`. Clients ignore fields and event types that they do not know.";

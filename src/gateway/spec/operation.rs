@@ -85,9 +85,23 @@ impl Operation {
         self.json(json!({ "$ref": reference(&format!("{command}.reply")) }))
     }
 
+    /// A header that may be there.
+    pub(super) fn header(mut self, name: &str, description: &str) -> Self {
+        let schema = json!({ "type": "string" });
+        self.parameters.push(
+            json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema }),
+        );
+        self
+    }
+
     /// Answers with text.
-    pub(super) fn text(mut self) -> Self {
-        let content = json!({ "text/plain": { "schema": { "type": "string" } } });
+    pub(super) fn text(self) -> Self {
+        self.text_of("text/plain", json!({ "schema": { "type": "string" } }))
+    }
+
+    /// Answers with text of `media_type`, as `described`.
+    pub(super) fn text_of(mut self, media_type: &str, described: Value) -> Self {
+        let content = json!({ media_type: described });
         self.responses.insert("200".into(), json!({ "description": "Done.", "content": content }));
         self
     }

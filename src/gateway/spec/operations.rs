@@ -9,7 +9,9 @@ use crate::domain::user::MAX_EXTERNAL_ID_BYTES;
 use crate::domain::{ConversationId, UserId};
 use crate::gateway::commands::{channels as channels_command, inbox as inbox_command};
 use crate::gateway::http;
+use crate::gateway::session::Welcome;
 use crate::gateway::shapes::Conversation;
+use crate::gateway::stream::Closed;
 
 /// Of a user's read.
 const ERRORS_OF_READS: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
@@ -28,6 +30,32 @@ pub fn upgrade(_: &mut Schemas) -> Operation {
     let mut operation = Operation::open("The WebSocket; see `/asyncapi.json`.").errors(&[400, 500, 503]);
     operation.responses.insert("101".into(), json!({ "description": "To the subprotocol `tidings.v1.json`." }));
     operation
+}
+
+/// What a stream of events says, for who reads the document.
+const STREAM: &str = "Server-sent events without an end. The `data` of each is a frame as the WebSocket's in `/asyncapi.json`, and \
+    its `event` the frame's `type`: first `hello`, then one `inbox.changed` for each conversation that changed, then `caught_up`, whose \
+    cursor is its `id` too; from the beginning on every push, and `bye` last, or `close` where the client must not come back.";
+
+/// `GET /v1/stream`.
+pub fn open(schemas: &mut Schemas) -> Operation {
+    let (welcome, closed) = (schemas.shared::<Welcome>(), schemas.shared::<Closed>());
+    let mut frame = |name: &str, data| {
+        let fields = json!({ "type": { "const": name }, "data": data });
+        schemas.name(
+            &format!("stream.{name}"),
+            json!({
+                "type": "object", "properties": fields, "required": ["type", "data"],
+            }),
+        )
+    };
+    let frames = json!({ "hello": frame("hello", welcome), "close": frame("close", closed) });
+    let events = json!({ "schema": { "type": "string", "description": STREAM }, "x-frames": frames });
+    Operation::of_user("What a WebSocket gets, as server-sent events; commands go over HTTP.")
+        .errors(&[400, 401, 429, 500, 503])
+        .query::<http::OfStream>(schemas, &json!({}))
+        .header(http::LAST_EVENT_ID, "The cursor, where `cursor` is missing.")
+        .text_of("text/event-stream", events)
 }
 
 /// `GET /v1/inbox`.

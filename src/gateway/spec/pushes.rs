@@ -7,8 +7,8 @@ use crate::domain::conversation::InThread;
 use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::closing::Bye;
+use crate::gateway::session::CaughtUp;
 use crate::gateway::shapes::{Conversation, Hidden, Pointer, Presence, PresentMessage, Typing, data};
-use crate::gateway::socket::CaughtUp;
 
 /// A push.
 pub struct Push {
