@@ -17,7 +17,7 @@ use tidings::domain::conversation::{
     Vote,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role, ShownTo};
-use tidings::domain::user::{ChangePrivacy, OfUser, Privacy, Profile};
+use tidings::domain::user::{ChangePrivacy, Moderator, OfUser, Privacy, Profile};
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
@@ -139,6 +139,7 @@ fn every_struct_is_its_schema() {
     user_command.traceparent = trace();
     user_command.other = Some(OfUser { user: id(4) });
     user_command.privacy = Some(ChangePrivacy { presence: Some(ShownTo::Nobody), last_seen: Some(ShownTo::Contacts) });
+    user_command.moderator = Some(Moderator { moderator: true });
     let message = MessageSent {
         seq: 1,
         client_id: Uuid::now_v7(),
@@ -315,6 +316,7 @@ fn every_struct_is_its_schema() {
             user_updated: Some(profile()),
             user_blocked: Some(OfUser { user: id(4) }),
             user_privacy: Some(Privacy { presence: ShownTo::Nobody, last_seen: ShownTo::Contacts }),
+            user_moderator: Some(Moderator { moderator: true }),
         }),
         holds(UserKey {
             tenant: id(1),

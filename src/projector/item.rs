@@ -275,7 +275,9 @@ impl Item {
             index: event.index,
             external_id,
             user_name,
-            body: event.user_blocked.map(|of| json!(of)).or_else(|| event.user_privacy.map(|privacy| json!(privacy))),
+            body: (event.user_blocked.map(|of| json!(of)))
+                .or_else(|| event.user_privacy.map(|privacy| json!(privacy)))
+                .or_else(|| event.user_moderator.map(|moderator| json!(moderator))),
             ..Self::default()
         }
     }

@@ -116,6 +116,8 @@ enum What {
     Decline,
     /// To whom one shows oneself.
     Privacy(Option<ShownTo>, Option<ShownTo>),
+    /// Whether one moderates the tenant.
+    Moderator(bool),
     Ban {
         lift: bool,
         ends: bool,
@@ -183,6 +185,7 @@ pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
         prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
         any::<bool>().prop_map(What::BlockUser),
         (shown_to(), shown_to()).prop_map(|(presence, last_seen)| What::Privacy(presence, last_seen)),
+        any::<bool>().prop_map(What::Moderator),
     ];
     vec(step(what), 1..most)
 }
@@ -265,6 +268,10 @@ impl History {
                     let change = user::ChangePrivacy { presence: *presence, last_seen: *last_seen };
                     self.of_user(step, user::Command::SetPrivacy(change));
                 }
+                What::Moderator(moderator) => {
+                    let moderator = user::Moderator { moderator: *moderator };
+                    self.of_user(step, user::Command::SetModerator(moderator));
+                }
                 what => {
                     if matches!(what, What::Expire { .. }) {
                         self.now = self.now.plus(500);
@@ -319,7 +326,7 @@ impl History {
             What::Remove => Command::RemoveMembers(Members { users: others }),
             What::Join => Command::Join,
             What::Leave => Command::Leave,
-            What::Invent | What::Put(_) | What::BlockUser(_) | What::Privacy(..) => {
+            What::Invent | What::Put(_) | What::BlockUser(_) | What::Privacy(..) | What::Moderator(_) => {
                 return self.invent(id, actor, state.clone());
             }
             what => self.rarer(what, state, &others),

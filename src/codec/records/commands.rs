@@ -7,7 +7,7 @@ use crate::domain::conversation::{
     self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Invite, Located, MarkRead,
     MemberRole, OfInvite, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
 };
-use crate::domain::user::{self, ChangePrivacy, OfUser, Profile, WrappedKey};
+use crate::domain::user::{self, ChangePrivacy, Moderator, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
 /// Where a reply goes.
@@ -217,6 +217,9 @@ pub struct UserCommand {
     /// Body of `user.set_privacy`.
     #[serde(default)]
     pub privacy: Option<ChangePrivacy>,
+    /// Body of `user.set_moderator`.
+    #[serde(default)]
+    pub moderator: Option<Moderator>,
 }
 
 impl UserCommand {
@@ -231,6 +234,7 @@ impl UserCommand {
             user_put: None,
             other: None,
             privacy: None,
+            moderator: None,
         }
     }
 
@@ -250,6 +254,11 @@ impl UserCommand {
         Self { privacy: Some(change), ..Self::new("user.set_privacy", tenant, user) }
     }
 
+    /// A record that makes `user` a moderator of its tenant, or takes that back.
+    pub fn set_moderator(tenant: TenantId, user: UserId, moderator: bool) -> Self {
+        Self { moderator: Some(Moderator { moderator }), ..Self::new("user.set_moderator", tenant, user) }
+    }
+
     /// What `decide` takes, with the broker's append time. The caller adds a fresh key.
     ///
     /// # Errors
@@ -261,6 +270,7 @@ impl UserCommand {
             "user.block" => user::Command::Block(self.other.ok_or_else(missing)?),
             "user.unblock" => user::Command::Unblock(self.other.ok_or_else(missing)?),
             "user.set_privacy" => user::Command::SetPrivacy(self.privacy.ok_or_else(missing)?),
+            "user.set_moderator" => user::Command::SetModerator(self.moderator.ok_or_else(missing)?),
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })

@@ -8,7 +8,7 @@ use crate::domain::conversation::{
     MessageDeleted, MessageEdited, MessageSent, OfInvite, OfMessage, Reaction, Read, Restriction, Settings,
     UpdateConversation, Users, Vote,
 };
-use crate::domain::user::{OfUser, Privacy, Profile};
+use crate::domain::user::{Moderator, OfUser, Privacy, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 
 /// What happened in a conversation.
@@ -308,6 +308,9 @@ pub struct UserEvent {
     /// Body of `user.privacy_changed`.
     #[serde(default)]
     pub user_privacy: Option<Privacy>,
+    /// Body of `user.moderator_changed`.
+    #[serde(default)]
+    pub user_moderator: Option<Moderator>,
 }
 
 /// A data key, wrapped by a master key.

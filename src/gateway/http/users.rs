@@ -26,6 +26,8 @@ const USER_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Told {
     /// As others see it; at most 256 bytes.
     name: Option<String>,
+    /// Whether it moderates all conversations of the tenant; what is left out stays.
+    moderator: Option<bool>,
 }
 
 /// A user who is there now.
@@ -43,7 +45,7 @@ pub async fn put(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let edge = &http.edge;
-    let Told { name } = object(&body)?;
+    let Told { name, moderator } = object(&body)?;
     if external_id.is_empty() || external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Failure::bad_request(format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes")).into());
     }
@@ -52,6 +54,10 @@ pub async fn put(
     }
     let user = edge.ports.keyring.user_id(tenant, &external_id);
     edge.ask_user(UserCommand::put(tenant, user, Profile { external_id, name })).await?;
+    // An event of its own: who asks in vain asks again, and then for no more than is missing.
+    if let Some(moderator) = moderator {
+        edge.ask_user(UserCommand::set_moderator(tenant, user, moderator)).await?;
+    }
     // So that the user can send, and be added, as soon as this is answered.
     if !edge.ports.keyring.wait_for(tenant, user, KEY_PATIENCE).await {
         return Err(Failure::unavailable("the user is registered, but its key is not here yet; try again").into());

@@ -122,7 +122,7 @@ pub fn put(schemas: &mut Schemas) -> Operation {
     Operation::of_backend("Creates a user, or updates it.")
         .errors(ERRORS_OF_BACKENDS)
         .named("id", id, json!("carol"))
-        .body(body, vec![json!({ "name": "Carol" })])
+        .body(body, vec![json!({ "name": "Carol" }), json!({ "name": "Carol", "moderator": false })])
         .json(user)
 }
 
