@@ -13,8 +13,8 @@ use tidings::domain::conversation::{
 };
 use tidings::domain::conversation::{
     ConversationCreated, DeleteReason, Forward, InThread, Invite, LeaveReason, Located, MemberJoined, MemberLeft,
-    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Settings,
-    Vote,
+    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Report,
+    ReportMessage, ReportOutcome, ReportReason, Resolution, Settings, Vote,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role, ShownTo};
 use tidings::domain::user::{ChangePrivacy, Moderator, OfUser, Privacy, Profile};
@@ -134,6 +134,10 @@ fn every_struct_is_its_schema() {
     command.draft = Some(Draft { text: Some(bytes()) });
     command.block = Some(Block { blocked: true });
     command.restriction = Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) });
+    command.moderator = Some(true);
+    command.report =
+        Some(ReportMessage { seq: 3, reason: ReportReason::Spam, comment: Some(bytes()), fingerprint: Some(bytes()) });
+    command.resolution = Some(Resolution { seq: 3, outcome: ReportOutcome::Dismissed });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
@@ -298,6 +302,15 @@ fn every_struct_is_its_schema() {
             draft: Some(Draft { text: Some(bytes()) }),
             block: Some(Block { blocked: true }),
             thread: Some(InThread { thread: 3, thread_seq: 4 }),
+            report: Some(Report {
+                seq: 3,
+                reason: ReportReason::SelfHarm,
+                comment: Some(bytes()),
+                fingerprint: Some(bytes()),
+                sender: id(5),
+                opened_at: Timestamp(6),
+            }),
+            resolution: Some(Resolution { seq: 3, outcome: ReportOutcome::Restricted }),
         }),
         holds(UserEvent {
             event_id: id(1),

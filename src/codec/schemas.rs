@@ -35,6 +35,7 @@ macro_rules! schemas {
 pub static SCHEMAS: &[SchemaVersion] = schemas! {
     1 "ConversationCommand" 1 ["conversation-commands"]
     18 "ConversationCommand" 2 ["conversation-commands"]
+    32 "ConversationCommand" 3 ["conversation-commands"]
     2 "UserCommand" 1 ["user-commands"]
     23 "UserCommand" 2 ["user-commands"]
     30 "UserCommand" 3 ["user-commands"]
@@ -45,6 +46,7 @@ pub static SCHEMAS: &[SchemaVersion] = schemas! {
     5 "Receipt" 1 ["receipts"]
     20 "Receipt" 2 ["receipts"]
     21 "MemberState" 1 ["member-state"]
+    33 "MemberState" 2 ["member-state"]
     6 "UserEvent" 1 ["user-events"]
     24 "UserEvent" 2 ["user-events"]
     31 "UserEvent" 3 ["user-events"]

@@ -2,6 +2,7 @@
 
 mod entrances;
 mod lookups;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -79,6 +80,7 @@ impl Store {
         lookups::sends(&mut snapshot, lookups, &mut found).await?;
         lookups::messages(&mut snapshot, lookups, &mut found).await?;
         lookups::threads(&mut snapshot, lookups, &mut found).await?;
+        reports::load(&mut snapshot, lookups, &mut found).await?;
         snapshot.commit().await?;
         Ok(LoadedConversations { head, conversations, found })
     }

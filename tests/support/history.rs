@@ -12,8 +12,8 @@ use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
     Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Forward, InThread, Input,
-    Invite, Located, MarkRead, MemberRole, Notify, OfInvite, OfMessage, PollRules, Reaction, Restriction, SendMessage,
-    UpdateConversation, Users as Members, Vote,
+    Invite, Located, MarkRead, MemberRole, Notify, OfInvite, OfMessage, PollRules, Reaction, ReportMessage,
+    ReportOutcome, ReportReason, Resolution, Restriction, SendMessage, UpdateConversation, Users as Members, Vote,
 };
 use tidings::domain::decision::Decision;
 use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role, ShownTo};
@@ -114,6 +114,14 @@ enum What {
     },
     Accept,
     Decline,
+    Report {
+        back: u8,
+        comment: u8,
+    },
+    Resolve {
+        back: u8,
+        outcome: Index,
+    },
     /// To whom one shows oneself.
     Privacy(Option<ShownTo>, Option<ShownTo>),
     /// Whether one moderates the tenant.
@@ -164,6 +172,10 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         4 => Just(What::Accept),
         1 => Just(What::Decline),
     ];
+    let reports = prop_oneof![
+        3 => (0_u8..2, 0_u8..3).prop_map(|(back, comment)| What::Report { back, comment }),
+        1 => (0_u8..2, any::<Index>()).prop_map(|(back, outcome)| What::Resolve { back, outcome }),
+    ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2), 0_u8..10)
             .prop_map(|(mentions, again, more)| What::Send { mentions, again, more }),
@@ -175,7 +187,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions, 3 => reports]), 1..most)
 }
 
 /// Of users only.
@@ -304,7 +316,7 @@ impl History {
             let members = if kind == ConversationKind::Direct { vec![self.users[1]] } else { others };
             let name = (kind != ConversationKind::Direct).then(|| Bytes::from_static(b"a sealed name"));
             let create = Command::Create(CreateConversation { kind, members, name, client_id });
-            return self.decide(id, self.users[0], None, create);
+            return self.decide(id, self.users[0], false, None, create);
         };
         let command = match &step.what {
             What::Send { mentions, again, more } => {
@@ -319,7 +331,7 @@ impl History {
                 let send = SendMessage { text, reply_to, mentions, ..SendMessage::new(client_id) };
                 let send = self.with_more(send, *more, state, others[0]);
                 self.sent.push((id, actor, client_id));
-                return self.decide(id, actor, before, Command::Send(send));
+                return self.decide(id, actor, false, before, Command::Send(send));
             }
             What::Read { back } => Command::Read(MarkRead { seq: state.last_seq - i64::from(*back) }),
             What::Add => Command::AddMembers(Members { users: others }),
@@ -358,7 +370,8 @@ impl History {
             }
             _ => actor,
         };
-        self.decide(id, actor, before, command);
+        let moderator = step.others.len() == 3 || matches!(command, Command::Resolve(_));
+        self.decide(id, actor, moderator, before, command);
     }
 
     /// What only some messages have.
@@ -457,12 +470,28 @@ impl History {
             What::Mute { .. } => Command::Unmute(Members { users: others.to_vec() }),
             What::Block(blocked) => Command::Block(Block { blocked: *blocked }),
             What::Hide { back } => Command::Hide(OfMessage { seq: seq(back) }),
+            What::Report { back, comment } => {
+                let reason = if *comment == 0 { ReportReason::Spam } else { ReportReason::Other };
+                let said = (*comment > 0).then(|| Bytes::copy_from_slice(&[*comment; 3]));
+                Command::Report(ReportMessage { seq: seq(back), reason, fingerprint: said.clone(), comment: said })
+            }
+            What::Resolve { back, outcome } => {
+                let outcome = ReportOutcome::ALL[outcome.index(ReportOutcome::ALL.len())];
+                Command::Resolve(Resolution { seq: seq(back), outcome })
+            }
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }
     }
 
-    fn decide(&mut self, id: ConversationId, actor: UserId, mut state: Option<Conversation>, command: Command) {
-        let input = Input { tenant: self.tenant, conversation: id, actor, at: self.now, command };
+    fn decide(
+        &mut self,
+        id: ConversationId,
+        actor: UserId,
+        moderator: bool,
+        mut state: Option<Conversation>,
+        command: Command,
+    ) {
+        let input = Input { tenant: self.tenant, conversation: id, actor, moderator, at: self.now, command };
         let recorded = match Conversations::decide(state.as_ref(), &input) {
             Decision::Record(recorded) => recorded,
             Decision::Done(_) => return,
@@ -546,6 +575,7 @@ pub fn without_messages(state: &Conversation) -> Conversation {
     let mut state = state.clone();
     state.known.messages.clear();
     state.known.threads.clear();
+    state.known.reports.clear();
     state
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
     self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Invite, Located, MarkRead,
-    MemberRole, OfInvite, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
+    MemberRole, OfInvite, OfMessage, Reaction, ReportMessage, Resolution, Restriction, SendMessage, UpdateConversation,
+    Users, Vote,
 };
 use crate::domain::user::{self, ChangePrivacy, Moderator, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
@@ -94,6 +95,15 @@ pub struct ConversationCommand {
     /// Body of `invite.revoke` and `invite.accept`.
     #[serde(default)]
     pub of_invite: Option<OfInvite>,
+    /// Whether the actor asks as a moderator of the tenant, as the gateway read it.
+    #[serde(default)]
+    pub moderator: Option<bool>,
+    /// Body of `message.report`.
+    #[serde(default)]
+    pub report: Option<ReportMessage>,
+    /// Body of `report.resolve`.
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
 }
 
 impl ConversationCommand {
@@ -132,6 +142,8 @@ impl ConversationCommand {
             Command::RevokeInvite(body) => set(&mut record.of_invite, body, "invite.revoke"),
             Command::JoinByInvite(body) => set(&mut record.of_invite, body, "invite.accept"),
             Command::Decline(body) => set(&mut record.members, body, "member.decline"),
+            Command::Report(body) => set(&mut record.report, body, "message.report"),
+            Command::Resolve(body) => set(&mut record.resolution, body, "report.resolve"),
             Command::Join => "conversation.join",
             Command::Leave => "conversation.leave",
         }
@@ -177,11 +189,15 @@ impl ConversationCommand {
             "invite.revoke" => Command::RevokeInvite(self.of_invite.ok_or_else(missing)?),
             "invite.accept" => Command::JoinByInvite(self.of_invite.ok_or_else(missing)?),
             "member.decline" => Command::Decline(self.members.ok_or_else(missing)?),
+            "message.report" => Command::Report(self.report.ok_or_else(missing)?),
+            "report.resolve" => Command::Resolve(self.resolution.ok_or_else(missing)?),
             "conversation.join" => Command::Join,
             "conversation.leave" => Command::Leave,
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
-        Ok(conversation::Input { tenant: self.tenant, conversation: self.conversation, actor: self.actor, at, command })
+        let Self { tenant, conversation, actor, .. } = self;
+        let moderator = self.moderator.unwrap_or_default();
+        Ok(conversation::Input { tenant, conversation, actor, moderator, at, command })
     }
 }
 
