@@ -119,7 +119,7 @@ enum What {
         comment: u8,
     },
     Resolve {
-        back: u8,
+        of: Index,
         outcome: Index,
     },
     /// To whom one shows oneself.
@@ -173,8 +173,8 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Decline),
     ];
     let reports = prop_oneof![
-        3 => (0_u8..2, 0_u8..3).prop_map(|(back, comment)| What::Report { back, comment }),
-        1 => (0_u8..2, any::<Index>()).prop_map(|(back, outcome)| What::Resolve { back, outcome }),
+        4 => (0_u8..2, 0_u8..3).prop_map(|(back, comment)| What::Report { back, comment }),
+        3 => any::<(Index, Index)>().prop_map(|(of, outcome)| What::Resolve { of, outcome }),
     ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2), 0_u8..10)
@@ -187,7 +187,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions, 3 => reports]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions, 5 => reports]), 1..most)
 }
 
 /// Of users only.
@@ -475,9 +475,12 @@ impl History {
                 let said = (*comment > 0).then(|| Bytes::copy_from_slice(&[*comment; 3]));
                 Command::Report(ReportMessage { seq: seq(back), reason, fingerprint: said.clone(), comment: said })
             }
-            What::Resolve { back, outcome } => {
+            What::Resolve { of, outcome } => {
+                let mut reported: Vec<_> = state.known.reports.keys().copied().collect();
+                reported.sort_unstable();
+                let seq = if reported.is_empty() { 1 } else { reported[of.index(reported.len())] };
                 let outcome = ReportOutcome::ALL[outcome.index(ReportOutcome::ALL.len())];
-                Command::Resolve(Resolution { seq: seq(back), outcome })
+                Command::Resolve(Resolution { seq, outcome })
             }
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }
