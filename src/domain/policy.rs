@@ -282,6 +282,21 @@ pub fn moderates(moderator: bool) -> Result<(), Rejection> {
     if moderator { Ok(()) } else { forbidden("only the tenant's moderators see reports and resolve them") }
 }
 
+/// Whether somebody who stands so may ask what it may do, or what `others` may.
+///
+/// # Errors
+/// `not_a_member` or `forbidden`.
+pub fn may_ask(standing: Standing, others: bool) -> Result<(), Rejection> {
+    let moderates = standing.moderator && (!others || standing.kind != ConversationKind::Direct);
+    if !moderates {
+        as_member(standing, Action::View)?;
+    }
+    if moderates || !others || standing.role.is_some_and(|role| role <= Role::Admin) {
+        return Ok(());
+    }
+    forbidden("only owners, admins and the tenant's moderators ask what others may do")
+}
+
 /// What the tenant's moderators may that they may not as members. They stand above every role, and never speak, join or look around.
 fn as_moderator(standing: Standing, action: Action, refused: Rejection) -> Result<(), Rejection> {
     let direct = standing.kind == ConversationKind::Direct;

@@ -232,6 +232,13 @@ pub struct Users {
     pub users: Vec<UserId>,
 }
 
+impl UpdateConversation {
+    /// Whether it changes nothing but whether the conversation is frozen.
+    pub fn freezes(&self) -> bool {
+        self.frozen.is_some() && *self == Self { frozen: self.frozen, ..Self::default() }
+    }
+}
+
 /// Body of `conversation.settings`, of which what is set changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChangeSettings {

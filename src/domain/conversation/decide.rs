@@ -149,9 +149,7 @@ fn decide_create(existing: Option<&Conversation>, input: &Input, create: &Create
 }
 
 fn decide_update(conversation: &Conversation, input: &Input, update: &UpdateConversation) -> Outcome {
-    let only_frozen = UpdateConversation { frozen: update.frozen, ..UpdateConversation::default() };
-    let freezes = update.frozen.is_some() && *update == only_frozen;
-    conversation.allow(input, if freezes { Action::Freeze } else { Action::Update })?;
+    conversation.allow(input, if update.freezes() { Action::Freeze } else { Action::Update })?;
     if update.slow_mode_ms.is_some_and(|wait_ms| !(0..=MAX_SLOW_MODE_MS).contains(&wait_ms)) {
         return Err(bad_request(&format!("slow_mode_ms is from 0 to {MAX_SLOW_MODE_MS}")));
     }

@@ -7,7 +7,7 @@ use super::examples::{BOB, CONVERSATION};
 use super::operation::Operation;
 use crate::domain::user::MAX_EXTERNAL_ID_BYTES;
 use crate::domain::{ConversationId, UserId};
-use crate::gateway::commands::inbox as inbox_command;
+use crate::gateway::commands::{inbox as inbox_command, reports as reports_command};
 use crate::gateway::http;
 use crate::gateway::shapes::Conversation;
 
@@ -46,6 +46,14 @@ pub fn search(schemas: &mut Schemas) -> Operation {
         .errors(&[413])
         .query::<http::OfSearch>(schemas, &json!({ "q": "first", "limit": 10 }))
         .answers_as("search")
+}
+
+/// `GET /v1/reports`.
+pub fn reports(schemas: &mut Schemas) -> Operation {
+    Operation::of_user("Messages of the tenant that members reported, for its moderators.")
+        .errors(ERRORS_OF_READS)
+        .query::<reports_command::Data>(schemas, &json!({ "state": "open", "limit": 10 }))
+        .answers_as("reports")
 }
 
 /// `GET /v1/conversations/{id}`.
