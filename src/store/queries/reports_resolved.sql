@@ -4,5 +4,5 @@ WITH page AS (
     FROM (SELECT * FROM reported
           WHERE tenant = $1 AND NOT open AND sender IS NOT NULL
             AND ($2::BIGINT IS NULL OR (resolved_at, conversation, seq) < ($2, $3::TEXT, $4::BIGINT))
-          ORDER BY resolved_at DESC, conversation DESC, seq DESC LIMIT $5) first
+          ORDER BY resolved_at DESC, conversation DESC, seq DESC LIMIT $5) AS page
 )
