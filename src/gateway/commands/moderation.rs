@@ -63,3 +63,6 @@ pub async fn ask_as_moderator(
     command.moderator = Some(true);
     edge.ask_conversation(command).await
 }
+
+#[cfg(test)]
+mod tests;
