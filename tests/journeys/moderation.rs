@@ -211,6 +211,7 @@ async fn the_queue_is_for_moderators_of_the_tenant_as_long_as_they_are() {
     assert_eq!(z.code("reports", json!({"cursor": "elsewhere"})).await, "bad_request");
 
     stack.moderates(&zoe, false).await;
+    assert_eq!(stack.get(&format!("/v1/users/{}", zoe.user), &zoe.token).await.1["name"], "Zoe", "it has its name");
     assert_eq!(z.code("reports", json!({})).await, "forbidden");
     assert_eq!(z.code("report.resolve", resolve).await, "forbidden");
     let ban = json!({"conversation": group, "users": [accounts[1].user]});
@@ -276,4 +277,21 @@ async fn a_moderator_acts_everywhere_and_reads_only_around_what_was_reported() {
         z.code("member.mute", json!({"conversation": direct, "users": [accounts[0].user]})).await,
         "not_a_member"
     );
+}
+
+#[tokio::test]
+async fn a_backend_makes_a_moderator_of_who_is_new_and_no_user_does() {
+    let stack = Stack::shared().await;
+    let path = format!("/v1/users/{}", Uuid::now_v7());
+    let body = json!({"moderator": true});
+    let (status, user) = stack.request("put", &path, Some(&stack.key), Some(&body)).await;
+    assert_eq!(status, 200, "{user}");
+    let tokens = format!("/v1/users/{}/tokens", user["user"].as_str().expect("a user"));
+    let (_, token) = stack.post_as_backend(&tokens, json!({})).await;
+    let token = token["access_token"].as_str().expect("a token");
+    assert_eq!(stack.get("/v1/reports", token).await.0, 200);
+    let eve = stack.account("Eve").await;
+    let path = format!("/v1/users/{}", eve.external_id);
+    assert_eq!(stack.request("put", &path, Some(&eve.token), Some(&body)).await.0, 401);
+    assert_eq!(stack.get("/v1/reports", &eve.token).await.0, 403);
 }

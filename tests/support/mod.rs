@@ -191,7 +191,7 @@ impl Stack {
     /// Makes a user of either tenant a moderator of it, or takes that back.
     pub async fn moderates(&self, account: &Account, moderator: bool) {
         let url = format!("http://{}/v1/users/{}", self.address, account.external_id);
-        let body = json!({ "name": account.name, "moderator": moderator });
+        let body = json!({ "moderator": moderator });
         let (status, answer) = self.send_until_heard(self.client.put(url).bearer_auth(&account.key).json(&body)).await;
         assert_eq!((status, &answer["user"]), (200, &json!(account.user)));
     }
@@ -219,7 +219,7 @@ impl Stack {
         let (status, token) = self.send_until_heard(self.client.post(url).bearer_auth(key).json(&token)).await;
         assert_eq!(status, 200, "{token}");
         let token = token["access_token"].as_str().expect("a token").to_owned();
-        Account { user, token, external_id, name: name.to_owned(), key: key.to_owned() }
+        Account { user, token, external_id, key: key.to_owned() }
     }
 
     /// A command over HTTP: status and body.

@@ -19,7 +19,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Account {
     pub user: String,
     pub token: String,
-    pub name: String,
     /// As its backend calls it.
     pub external_id: String,
     /// Of that backend.

@@ -130,7 +130,14 @@ pub fn put(schemas: &mut Schemas) -> Operation {
     Operation::of_backend("Creates a user, or updates it.")
         .errors(ERRORS_OF_BACKENDS)
         .named("id", id, json!("carol"))
-        .body(body, vec![json!({ "name": "Carol" }), json!({ "name": "Carol", "moderator": false })])
+        .body(
+            body,
+            vec![
+                json!({ "name": "Carol" }),
+                json!({ "name": "Carol", "moderator": false }),
+                json!({ "moderator": false }),
+            ],
+        )
         .json(user)
 }
 
