@@ -137,7 +137,7 @@ fn every_struct_is_its_schema() {
     command.moderator = Some(true);
     command.report =
         Some(ReportMessage { seq: 3, reason: ReportReason::Spam, comment: Some(bytes()), fingerprint: Some(bytes()) });
-    command.resolution = Some(Resolution { seq: 3, outcome: ReportOutcome::Dismissed });
+    command.resolution = Some(Resolution { seq: 3, outcome: ReportOutcome::Dismissed, last_at: Some(Timestamp(7)) });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
@@ -310,7 +310,7 @@ fn every_struct_is_its_schema() {
                 sender: id(5),
                 opened_at: Timestamp(6),
             }),
-            resolution: Some(Resolution { seq: 3, outcome: ReportOutcome::Restricted }),
+            resolution: Some(Resolution { seq: 3, outcome: ReportOutcome::Restricted, last_at: Some(Timestamp(7)) }),
         }),
         holds(UserEvent {
             event_id: id(1),

@@ -126,7 +126,7 @@ pub fn report(seq: i64, comment: u8) -> Command {
 }
 
 pub fn resolve(seq: i64, outcome: ReportOutcome) -> Command {
-    Command::Resolve(Resolution { seq, outcome })
+    Command::Resolve(Resolution { seq, outcome, last_at: None })
 }
 
 pub fn reaction(seq: i64, up: bool) -> Reaction {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
-use tidings::domain::conversation::{Decision, Event, decide, evolve};
+use tidings::domain::conversation::{Decision, Event, Located, MessageEdited, decide, evolve};
 use tidings::domain::policy::{ConversationKind, Role};
 use tidings::domain::{Timestamp, UserId};
 
@@ -89,7 +89,9 @@ proptest! {
             let Decision::Record(recorded) = given.when(actor, command) else { continue };
             match &recorded.event {
                 Event::Sent(sent) => content.entry(sent.seq).or_default().push(recorded.position),
-                Event::Edited(edited) => content.get_mut(&edited.seq).expect("it is there").push(recorded.position),
+                Event::Edited(MessageEdited { seq, .. }) | Event::Located(Located { seq, .. }) => {
+                    content.get_mut(seq).expect("it is there").push(recorded.position);
+                }
                 Event::Deleted(deleted) => {
                     for removed in &deleted.messages {
                         prop_assert_eq!(content.remove(&removed.seq), Some(removed.positions.clone()));

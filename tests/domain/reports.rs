@@ -1,10 +1,11 @@
 //! The rules of reports, and of what the tenant's moderators may without being members.
 
 use tidings::domain::conversation::{
-    Command, Decision, DeleteReason, Event, OfMessage, Report, ReportOutcome, Restriction, UpdateConversation, Users,
+    Command, Decision, DeleteReason, Event, OfMessage, Report, ReportOutcome, Resolution, Restriction,
+    UpdateConversation, Users,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role};
-use tidings::domain::{ConversationId, ErrorCode};
+use tidings::domain::{ConversationId, ErrorCode, Timestamp};
 
 use crate::given::{Given, NOW, create, report, resolve, send, update, user};
 
@@ -104,6 +105,21 @@ fn what_is_resolved_waits_again_when_somebody_says_more() {
     given.at = NOW + 7;
     assert_eq!(reported(given.when(0, report(1, 1))).opened_at.0, NOW + 7);
     assert_eq!(given.code(MODERATOR, dismiss()), None, "it waited again");
+}
+
+#[test]
+fn what_was_said_since_a_moderator_looked_is_not_resolved_unseen() {
+    let mut given = group();
+    given.when(2, report(1, 1));
+    given.at = NOW + 5;
+    given.when(0, report(1, 1));
+    let resolve = |last_at| {
+        let outcome = ReportOutcome::Dismissed;
+        Command::Resolve(Resolution { seq: 1, outcome, last_at: Some(Timestamp(last_at)) })
+    };
+    assert_eq!(given.code(MODERATOR, resolve(NOW + 4)), Some(ErrorCode::Conflict));
+    assert_eq!(given.code(MODERATOR, resolve(NOW + 5)), None);
+    assert!(is_duplicate(&given.when(MODERATOR, resolve(NOW + 4))), "it is so already");
 }
 
 #[test]

@@ -166,7 +166,10 @@ async fn what_is_reported_is_seen_removed_and_resolved_by_a_moderator() {
     let found = queue(&mut z, "open", &group).await;
     assert_eq!(found[0]["message"], json!({"conversation": group, "seq": seq, "deleted": true}));
     assert_eq!(found[0]["sender"], accounts[2].user, "whom it was of is known all the same");
-    let resolve = json!({"conversation": group, "seq": seq, "outcome": "removed"});
+    let mut resolve =
+        json!({"conversation": group, "seq": seq, "outcome": "removed", "last_at": "2026-01-01T00:00:00.000Z"});
+    assert_eq!(z.code("report.resolve", resolve.clone()).await, "conflict", "it was reported since");
+    resolve["last_at"] = found[0]["last_at"].clone();
     assert_eq!(z.ok("report.resolve", resolve.clone()).await, json!({"duplicate": false}));
     assert_eq!(z.ok("report.resolve", resolve).await, json!({"duplicate": true}));
     assert_eq!(queue(&mut z, "open", &group).await, Vec::<Value>::new());

@@ -480,7 +480,7 @@ impl History {
                 reported.sort_unstable();
                 let seq = if reported.is_empty() { 1 } else { reported[of.index(reported.len())] };
                 let outcome = ReportOutcome::ALL[outcome.index(ReportOutcome::ALL.len())];
-                Command::Resolve(Resolution { seq, outcome })
+                Command::Resolve(Resolution { seq, outcome, last_at: None })
             }
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }

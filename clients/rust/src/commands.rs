@@ -372,14 +372,17 @@ pub trait Commands: Call {
         self.call_as("reports", data)
     }
 
-    /// Says, as a moderator, what came of the reports of a message: `dismissed`, `removed`, `restricted` or `other`.
+    /// Says, as a moderator, what came of the reports of a message: `dismissed`, `removed`, `restricted` or `other`. With the `last_at` that the
+    /// moderator saw it is refused as a conflict if there is a newer report.
     fn resolve_report(
         &self,
         conversation: &str,
         seq: u64,
         outcome: &str,
+        last_at: Option<&str>,
     ) -> impl Future<Output = Result<Placed, Error>> + Send {
-        self.call_as("report.resolve", json!({"conversation": conversation, "seq": seq, "outcome": outcome}))
+        let data = json!({"conversation": conversation, "seq": seq, "outcome": outcome, "last_at": last_at});
+        self.call_as("report.resolve", data)
     }
 
     /// Writes with a user no more.

@@ -221,7 +221,7 @@ impl Known {
                     own.remove(emoji);
                 }
             }),
-            Event::Reported(report) => self.report(recorded.actor, report),
+            Event::Reported(report) => self.report(recorded, report),
             Event::Resolved(resolution) => {
                 if let Some(reports) = self.reports.get_mut(&resolution.seq) {
                     reports.resolve(*resolution);
@@ -231,7 +231,7 @@ impl Known {
         }
     }
 
-    fn report(&mut self, by: UserId, report: &Report) {
+    fn report(&mut self, recorded: &Recorded, report: &Report) {
         let complete = self.messages.get(&report.seq).is_some_and(|message| message.complete);
         let reports = match self.reports.entry(report.seq) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -239,7 +239,7 @@ impl Known {
             // To be looked up when it is named.
             Entry::Vacant(_) => return,
         };
-        reports.report(by, report);
+        reports.report(recorded.actor, recorded.at, report);
     }
 
     /// A message came into a thread, which its sender has read up to there.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Timestamp, UserId};
@@ -77,12 +76,15 @@ pub struct Report {
 }
 
 /// Body of `report.resolve` and `report.resolved`: the actor's word on all that was reported of a message until then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
     /// Which message.
     pub seq: i64,
     /// What came of it.
     pub outcome: ReportOutcome,
+    /// The newest report that the actor has seen; none: whatever there was.
+    #[serde(default)]
+    pub last_at: Option<Timestamp>,
 }
 
 /// What is known of the reports of a message.
@@ -90,6 +92,8 @@ pub struct Resolution {
 pub struct Reports {
     /// Since when it waits for a moderator; none: it was resolved, or never reported.
     pub opened_at: Option<Timestamp>,
+    /// The newest report.
+    pub last_at: Option<Timestamp>,
     /// How it was resolved last.
     pub outcome: Option<ReportOutcome>,
     /// What single members said, as far as that was looked up. None: nothing.
@@ -119,8 +123,8 @@ impl Reports {
     }
 
     /// Applies `message.reported`.
-    pub fn report(&mut self, by: UserId, report: &Report) {
-        self.opened_at = Some(report.opened_at);
+    pub fn report(&mut self, by: UserId, at: Timestamp, report: &Report) {
+        (self.opened_at, self.last_at) = (Some(report.opened_at), Some(at));
         let said = Said { reason: report.reason, fingerprint: report.fingerprint.clone() };
         self.said.insert(by, Some(said));
     }

@@ -16,6 +16,7 @@ struct Columns {
     seq: i64,
     user_id: String,
     opened_at: Option<i64>,
+    last_at: Option<i64>,
     outcome: Option<String>,
     reason: Option<String>,
     fingerprint: Option<Vec<u8>>,
@@ -36,7 +37,7 @@ pub(super) async fn load(
         return Ok(());
     }
     let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT n.conversation, n.seq, n.user_id, CASE WHEN r.open THEN r.opened_at END AS opened_at, r.outcome, s.reason, s.fingerprint
+        "SELECT n.conversation, n.seq, n.user_id, CASE WHEN r.open THEN r.opened_at END AS opened_at, r.last_at, r.outcome, s.reason, s.fingerprint
          FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (conversation, seq, user_id)
          LEFT JOIN reported r USING (conversation, seq) LEFT JOIN reports s USING (conversation, seq, user_id)",
     )
@@ -49,6 +50,7 @@ pub(super) async fn load(
         let id: ConversationId = row.conversation.parse().map_err(damaged("reported.conversation"))?;
         let reports = found.entry(id).or_default().reports.entry(row.seq).or_insert(Reports {
             opened_at: row.opened_at.map(Timestamp),
+            last_at: row.last_at.map(Timestamp),
             outcome: row.outcome.map(|outcome| outcome.parse()).transpose().map_err(damaged("reported.outcome"))?,
             ..Reports::default()
         });

@@ -1,6 +1,6 @@
 //! What members report, and moderators resolve. Nobody else in the conversation learns of either.
 
-use super::{Outcome, already, bad_request, beside, check_seq, messages};
+use super::{Outcome, already, bad_request, beside, check_seq, conflict, messages};
 use crate::domain::conversation::command::Input;
 use crate::domain::conversation::event::Event;
 use crate::domain::conversation::report::{Report, ReportMessage, Reports, Resolution, Said};
@@ -32,11 +32,14 @@ pub fn report(conversation: &Conversation, input: &Input, report: &ReportMessage
 pub fn resolve(conversation: &Conversation, input: &Input, resolution: Resolution) -> Outcome {
     conversation.allow(input, Action::Resolve)?;
     let reports = conversation.known.reports.get(&resolution.seq).filter(|reports| reports.are_any());
-    let Some(Reports { opened_at, outcome, .. }) = reports else {
+    let Some(Reports { opened_at, last_at, outcome, .. }) = reports else {
         return Err(Rejection::new(ErrorCode::NotFound, "nobody has reported this message"));
     };
     if opened_at.is_none() && *outcome == Some(resolution.outcome) {
         return already(conversation);
+    }
+    if resolution.last_at.is_some() && *last_at > resolution.last_at {
+        return Err(conflict("it was reported again since; look at what is said now"));
     }
     beside(conversation, input, Event::Resolved(resolution))
 }
