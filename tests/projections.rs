@@ -15,7 +15,7 @@ use sqlx::Connection;
 use tidings::codec::Codec;
 use tidings::codec::records::{JournalRecord, Presence, PresenceStatus};
 use tidings::dev::{Parts, PartsOptions};
-use tidings::domain::conversation::{Conversation, Lookup, Message, Thread};
+use tidings::domain::conversation::{Conversation, Lookup, Message, Reports, Thread};
 use tidings::domain::user::User;
 use tidings::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use tidings::log::{Fetched, topics};
@@ -150,6 +150,13 @@ async fn agrees_with_sequencer(store: &Store, history: &History, partition: i32)
             (root, Thread { readers, complete: false, touched: 0, ..thread })
         });
         prop_assert_eq!(found.threads, threads.collect::<HashMap<_, _>>());
+        let mut reports = std::mem::take(&mut state.known.reports);
+        let reports = (1..=state.last_seq).map(|seq| {
+            let reports = reports.remove(&seq).unwrap_or_default();
+            let said = history.user_ids().iter().map(|user| (*user, None)).chain(reports.said).collect();
+            (seq, Reports { said, complete: false, ..reports })
+        });
+        prop_assert_eq!(found.reports, reports.collect::<HashMap<_, _>>());
     }
     prop_assert_eq!(loaded.conversations, known);
     Ok(())
@@ -157,7 +164,7 @@ async fn agrees_with_sequencer(store: &Store, history: &History, partition: i32)
 
 /// Every message there ever was, and what everybody reacted to it with.
 fn lookups(state: &Conversation, users: &[UserId]) -> Vec<(ConversationId, Lookup)> {
-    let of_user = |seq, user| [Lookup::Part(seq, user), Lookup::Thread(seq, user)];
+    let of_user = |seq, user| [Lookup::Part(seq, user), Lookup::Thread(seq, user), Lookup::Reports(seq, user)];
     let of_message = |seq| users.iter().flat_map(move |user| of_user(seq, *user)).chain([Lookup::Message(seq)]);
     (1..=state.last_seq).flat_map(of_message).map(|lookup| (state.id, lookup)).collect()
 }

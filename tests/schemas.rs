@@ -13,11 +13,11 @@ use tidings::domain::conversation::{
 };
 use tidings::domain::conversation::{
     ConversationCreated, DeleteReason, Forward, InThread, Invite, LeaveReason, Located, MemberJoined, MemberLeft,
-    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Settings,
-    Vote,
+    MemberRole, MessageDeleted, MessageEdited, MessageSent, Notify, OfInvite, PollRules, RemovedMessage, Report,
+    ReportMessage, ReportOutcome, ReportReason, Resolution, Settings, Vote,
 };
 use tidings::domain::policy::{ConversationKind, History, JoinRule, Role, ShownTo};
-use tidings::domain::user::{ChangePrivacy, OfUser, Privacy, Profile};
+use tidings::domain::user::{ChangePrivacy, Moderator, OfUser, Privacy, Profile};
 use tidings::domain::{CommandId, ConversationId, ErrorCode, EventId, Id, Rejection, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
@@ -134,11 +134,16 @@ fn every_struct_is_its_schema() {
     command.draft = Some(Draft { text: Some(bytes()) });
     command.block = Some(Block { blocked: true });
     command.restriction = Some(Restriction { users: vec![id(5)], until: Some(Timestamp(9)) });
+    command.moderator = Some(true);
+    command.report =
+        Some(ReportMessage { seq: 3, reason: ReportReason::Spam, comment: Some(bytes()), fingerprint: Some(bytes()) });
+    command.resolution = Some(Resolution { seq: 3, outcome: ReportOutcome::Dismissed, last_at: Some(Timestamp(7)) });
     let mut user_command = UserCommand::put(id(1), id(2), profile());
     user_command.reply_to = reply_to();
     user_command.traceparent = trace();
     user_command.other = Some(OfUser { user: id(4) });
     user_command.privacy = Some(ChangePrivacy { presence: Some(ShownTo::Nobody), last_seen: Some(ShownTo::Contacts) });
+    user_command.moderator = Some(Moderator { moderator: true });
     let message = MessageSent {
         seq: 1,
         client_id: Uuid::now_v7(),
@@ -297,6 +302,15 @@ fn every_struct_is_its_schema() {
             draft: Some(Draft { text: Some(bytes()) }),
             block: Some(Block { blocked: true }),
             thread: Some(InThread { thread: 3, thread_seq: 4 }),
+            report: Some(Report {
+                seq: 3,
+                reason: ReportReason::SelfHarm,
+                comment: Some(bytes()),
+                fingerprint: Some(bytes()),
+                sender: id(5),
+                opened_at: Timestamp(6),
+            }),
+            resolution: Some(Resolution { seq: 3, outcome: ReportOutcome::Restricted, last_at: Some(Timestamp(7)) }),
         }),
         holds(UserEvent {
             event_id: id(1),
@@ -315,6 +329,7 @@ fn every_struct_is_its_schema() {
             user_updated: Some(profile()),
             user_blocked: Some(OfUser { user: id(4) }),
             user_privacy: Some(Privacy { presence: ShownTo::Nobody, last_seen: ShownTo::Contacts }),
+            user_moderator: Some(Moderator { moderator: true }),
         }),
         holds(UserKey {
             tenant: id(1),

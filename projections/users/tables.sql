@@ -11,7 +11,9 @@ CREATE TABLE users (
     index           BIGINT NOT NULL,
     -- To whom it shows whether it is online and when it was last seen: everyone, contacts or nobody.
     presence        TEXT NOT NULL DEFAULT 'everyone',
-    last_seen       TEXT NOT NULL DEFAULT 'everyone'
+    last_seen       TEXT NOT NULL DEFAULT 'everyone',
+    -- Whether it moderates all conversations of its tenant.
+    moderator       BOOLEAN NOT NULL DEFAULT FALSE
 );
 
 -- With whom a user does not want to write. A row stays when it is taken back: its guard tells that it was.

@@ -74,7 +74,8 @@ impl Surroundings<Users> for UserViews {
             user::Command::Put(_)
             | user::Command::Block(_)
             | user::Command::Unblock(_)
-            | user::Command::SetPrivacy(_) => {}
+            | user::Command::SetPrivacy(_)
+            | user::Command::SetModerator(_) => {}
             user::Command::Rewrap(key) => match rewrap_key(&*self.1, tenant, user, key).await {
                 Ok(fresh) => command.input.fresh_key = Some(fresh),
                 Err(error @ MasterError::Away(_)) => return Err(error.into()),

@@ -29,6 +29,8 @@ pub enum Field {
     Content,
     /// What somebody has begun to write.
     Draft,
+    /// What somebody says of a message that it reports.
+    Comment,
     /// The name of a conversation.
     Name,
     /// What a conversation is about.
@@ -44,6 +46,7 @@ impl Field {
             Self::Text => "text",
             Self::Content => "content",
             Self::Draft => "draft",
+            Self::Comment => "comment",
             Self::Name => "name",
             Self::Topic => "topic",
             Self::Picture => "picture",

@@ -101,6 +101,21 @@ const fn is_shown(to: ShownTo, relation: Relation) -> bool {
     relation.oneself || (others && !relation.blocked)
 }
 
+/// How a message stands to what members have reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reported {
+    /// Nothing near it waits for a moderator.
+    #[default]
+    No,
+    /// Something near it does.
+    Nearby,
+    /// It was reported itself.
+    Itself,
+}
+
+/// How many messages before and after one are near it.
+pub const NEARBY: i64 = 20;
+
 impl JoinRule {
     /// Where nobody has said otherwise.
     pub const fn of(kind: ConversationKind) -> Self {
@@ -150,6 +165,14 @@ crate::string_enum! {
         RequestToJoin => "request_to_join",
         /// Stop being one.
         Leave => "leave",
+        /// Change only whether the conversation is frozen.
+        Freeze => "freeze",
+        /// Tell the tenant's moderators of a message.
+        Report => "report",
+        /// See a message that was reported, or is near one that was: [`Standing::reported`].
+        SeeReported => "see_reported",
+        /// Say what came of the reports of a message.
+        Resolve => "resolve",
     }
 }
 
@@ -200,6 +223,10 @@ pub struct Standing {
     pub banned_until: Option<Timestamp>,
     /// Whether the two of a direct conversation write with each other.
     pub blocked: Option<Blocked>,
+    /// Whether one moderates all conversations of the tenant, a member or not.
+    pub moderator: bool,
+    /// How the message that it is about stands to what was reported. Counts for moderators only.
+    pub reported: Reported,
     /// Now.
     pub at: Timestamp,
     /// The role of who it is done to, or who sent the message; none: no member.
@@ -219,6 +246,8 @@ impl Standing {
             muted_until: None,
             banned_until: None,
             blocked: None,
+            moderator: false,
+            reported: Reported::No,
             at: Timestamp(0),
             target: None,
             wanted_role: None,
@@ -236,6 +265,56 @@ impl Standing {
 /// # Errors
 /// `not_a_member` or `forbidden`, with a message that says what is missing.
 pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
+    if action == Action::Resolve {
+        return moderates(standing.moderator);
+    }
+    match as_member(standing, action) {
+        Err(refused) if standing.moderator => as_moderator(standing, action, refused),
+        decided => decided,
+    }
+}
+
+/// Whether somebody sees what was reported in its tenant, and resolves it.
+///
+/// # Errors
+/// `forbidden`.
+pub fn moderates(moderator: bool) -> Result<(), Rejection> {
+    if moderator { Ok(()) } else { forbidden("only the tenant's moderators see reports and resolve them") }
+}
+
+/// Whether somebody who stands so may ask what it may do, or what `others` may.
+///
+/// # Errors
+/// `not_a_member` or `forbidden`.
+pub fn may_ask(standing: Standing, others: bool) -> Result<(), Rejection> {
+    let moderates = standing.moderator && (!others || standing.kind != ConversationKind::Direct);
+    if !moderates {
+        as_member(standing, Action::View)?;
+    }
+    if moderates || !others || standing.role.is_some_and(|role| role <= Role::Admin) {
+        return Ok(());
+    }
+    forbidden("only owners, admins and the tenant's moderators ask what others may do")
+}
+
+/// What the tenant's moderators may that they may not as members. They stand above every role, and never speak, join or look around.
+fn as_moderator(standing: Standing, action: Action, refused: Rejection) -> Result<(), Rejection> {
+    let direct = standing.kind == ConversationKind::Direct;
+    match (action, standing.reported) {
+        (Action::SeeReported | Action::DeleteOthers, Reported::Itself) => Ok(()),
+        (Action::SeeReported, Reported::Nearby) if !direct => Ok(()),
+        (Action::SeeReported, _) => forbidden(
+            "a moderator who is no member reads what was reported, and in groups and channels what is near it",
+        ),
+        (Action::DeleteOthers, _) if direct => {
+            forbidden("in a direct conversation a moderator removes only what was reported")
+        }
+        (Action::DeleteOthers | Action::Ban | Action::Mute | Action::Freeze, _) if !direct => Ok(()),
+        _ => Err(refused),
+    }
+}
+
+fn as_member(standing: Standing, action: Action) -> Result<(), Rejection> {
     let Standing { kind, at, .. } = standing;
     if matches!(action, Action::Join | Action::JoinByInvite | Action::RequestToJoin) {
         return may_join(standing, action);
@@ -246,7 +325,8 @@ pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
     let manages = role <= Role::Admin;
     let below = |target: Role| if role == Role::Owner { target != Role::Owner } else { role < target };
     match action {
-        Action::View | Action::DeleteOwn => Ok(()),
+        Action::View | Action::DeleteOwn | Action::Report | Action::SeeReported => Ok(()),
+        Action::Resolve => moderates(standing.moderator),
         Action::Send | Action::EditOwn | Action::React => may_write(standing, manages, action),
         Action::EditOthers => forbidden("only its author edits a message"),
         Action::DeleteOthers if kind == ConversationKind::Direct => forbidden("only its author removes a message"),
@@ -260,8 +340,8 @@ pub fn allow(standing: Standing, action: Action) -> Result<(), Rejection> {
             forbidden("a direct conversation has no name, rules and roles, and its members never change")
         }
         Action::Leave | Action::Join | Action::JoinByInvite | Action::RequestToJoin => Ok(()),
-        Action::Update if manages => Ok(()),
-        Action::Update => forbidden("only owners and admins change a conversation"),
+        Action::Update | Action::Freeze if manages => Ok(()),
+        Action::Update | Action::Freeze => forbidden("only owners and admins change a conversation"),
         Action::AddMembers if standing.banned_until.is_some_and(|until| until > at) => {
             forbidden("somebody who is banned cannot be added; lift the ban first")
         }

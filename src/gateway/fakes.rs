@@ -18,7 +18,7 @@ use super::ports::*;
 use crate::codec::records::{ConversationCommand, Delivery, Marks, PresenceStatus, Reply, Session};
 use crate::codec::{Codec, Record};
 use crate::crypto::Field;
-use crate::domain::policy::{ConversationKind, Role, Sight, Standing};
+use crate::domain::policy::{ConversationKind, Reported, Role, Sight, Standing};
 use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 use crate::log::AppendError;
@@ -36,6 +36,7 @@ pub struct FakeReads {
     pub members: DashMap<ConversationId, Vec<(UserId, Role)>>,
     pub inbox: DashMap<UserId, Vec<ConversationRow>>,
     pub users: DashMap<UserId, UserRow>,
+    pub moderators: dashmap::DashSet<UserId>,
 }
 
 impl FakeReads {
@@ -177,6 +178,18 @@ impl Reads for FakeReads {
 
     async fn receipts(&self, _: ConversationId, _: i64, _: usize) -> Result<ReceiptsRow, ReadError> {
         Ok(ReceiptsRow { members: 1, read: 1, delivered: 1, users: None })
+    }
+
+    async fn moderates(&self, _: TenantId, user: UserId) -> Result<bool, ReadError> {
+        Ok(self.moderators.contains(&user))
+    }
+
+    async fn reported(&self, _: ConversationId, seq: i64) -> Result<Reported, ReadError> {
+        Ok(if seq == 1 { Reported::Itself } else { Reported::No })
+    }
+
+    async fn reports(&self, _: TenantId, _: bool, cursor: Option<&str>, _: u32) -> Result<ReportsPage, ReadError> {
+        if cursor.is_some() { Err(ReadError::BadCursor) } else { Ok(ReportsPage::default()) }
     }
 
     async fn user(&self, _: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {

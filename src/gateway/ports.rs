@@ -17,13 +17,13 @@ use super::hub::Socket;
 use crate::codec::records::{Marks, PresenceStatus, Session};
 use crate::crypto::Field;
 
-use crate::domain::policy::{Role, Sight};
+use crate::domain::policy::{Reported, Role, Sight};
 use crate::domain::user::Privacy;
 use crate::domain::{CommandId, ConversationId, TenantId, Timestamp, UserId};
 
 pub use rows::{
     ChannelRow, ConversationRow, EditRow, EventRow, InviteRow, LocatedRow, Membership, MessageRow, PointersRow,
-    ReactionRow, ReceiptsRow, Sealed, ThreadRange, ThreadRow, VotesRow,
+    ReactionRow, ReceiptsRow, ReportedRow, ResolutionRow, SaidRow, Sealed, ThreadRange, ThreadRow, VotesRow,
 };
 pub use search::{Search, Searchable, TermsHit, WantedTerms};
 
@@ -69,6 +69,17 @@ pub struct AskedPage {
 pub struct InboxPage {
     /// In the order asked for.
     pub conversations: Vec<ConversationRow>,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+    /// Whether there is one.
+    pub has_more: bool,
+}
+
+/// A page of reported messages.
+#[derive(Clone, Debug, Default)]
+pub struct ReportsPage {
+    /// The longest waiting first, or resolved last first.
+    pub reported: Vec<ReportedRow>,
     /// Where the next page starts.
     pub cursor: Option<String>,
     /// Whether there is one.
@@ -191,6 +202,18 @@ pub trait Reads: Send + Sync {
     async fn privacy(&self, user: UserId) -> Result<Privacy, ReadError>;
     /// How far the members have got.
     async fn receipts(&self, conversation: ConversationId, seq: i64, listed: usize) -> Result<ReceiptsRow, ReadError>;
+    /// Whether `user` moderates its tenant.
+    async fn moderates(&self, tenant: TenantId, user: UserId) -> Result<bool, ReadError>;
+    /// How a message stands to what was reported.
+    async fn reported(&self, conversation: ConversationId, seq: i64) -> Result<Reported, ReadError>;
+    /// A page of the tenant's reported messages, those that wait or the others, whoever may read them.
+    async fn reports(
+        &self,
+        tenant: TenantId,
+        open: bool,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ReportsPage, ReadError>;
     /// A user's profile.
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError>;
     /// How far the views are: the next journal offset of each partition.

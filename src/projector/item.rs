@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::codec::Codec;
 use crate::codec::records::{ConversationEvent, MemberState, Presence, Receipt, UserEvent};
-use crate::domain::conversation::{Located, MemberJoined, MessageEdited, MessageSent, Restriction, UpdateConversation};
+use crate::domain::conversation::{
+    Located, MemberJoined, MessageEdited, MessageSent, Report, Restriction, UpdateConversation,
+};
 use crate::domain::{Timestamp, UserId};
 use crate::log::{Fetched, topics};
 
@@ -222,6 +224,15 @@ impl Item {
 
     fn member_state(state: MemberState) -> Self {
         let settings = state.settings.map(|settings| json!(settings));
+        let report = state.report.map(|report| {
+            let Report { seq, reason, comment, fingerprint, sender, opened_at } = report;
+            let fingerprint = fingerprint.map(|fingerprint| hex(&fingerprint));
+            let body = json!({
+                "seq": seq, "reason": reason, "fingerprint": fingerprint, "sender": sender, "opened_at": opened_at,
+            });
+            (body, comment)
+        });
+        let (reported, comment) = report.map_or((None, None), |(body, comment)| (Some(body), comment));
         Self {
             conversation: state.conversation.to_string(),
             kind_of_event: storable(state.r#type),
@@ -232,11 +243,13 @@ impl Item {
             epoch: state.epoch,
             partition: state.partition,
             index: state.index,
-            text: state.draft.and_then(|draft| draft.text),
+            text: state.draft.and_then(|draft| draft.text).or(comment),
             body: settings
                 .or_else(|| state.hidden.map(|of| json!(of)))
                 .or_else(|| state.block.map(|block| json!(block)))
-                .or_else(|| state.thread.map(|read| json!(read))),
+                .or_else(|| state.thread.map(|read| json!(read)))
+                .or(reported)
+                .or_else(|| state.resolution.map(|resolution| json!(resolution))),
             ..Self::default()
         }
     }
@@ -275,7 +288,9 @@ impl Item {
             index: event.index,
             external_id,
             user_name,
-            body: event.user_blocked.map(|of| json!(of)).or_else(|| event.user_privacy.map(|privacy| json!(privacy))),
+            body: (event.user_blocked.map(|of| json!(of)))
+                .or_else(|| event.user_privacy.map(|privacy| json!(privacy)))
+                .or_else(|| event.user_moderator.map(|moderator| json!(moderator))),
             ..Self::default()
         }
     }

@@ -6,7 +6,7 @@ use crate::codec::records::{
 };
 use crate::codec::{Codec, DecodeError, EncodeError};
 use crate::domain::conversation::{
-    self, Command as Asked, Conversation, Event, InThread, Input, Known, Lookup, OfMessage, Read,
+    self, Command as Asked, Conversation, Event, InThread, Input, Known, Lookup, OfMessage, Read, Report, Resolution,
 };
 use crate::domain::decision::{Decision, Recorded};
 use crate::domain::policy::{self, Action};
@@ -87,7 +87,7 @@ impl Aggregate for Conversations {
             },
             event if own(event) => StreamRecord {
                 stream: topics::MEMBER_STATE.to_owned(),
-                key: format!("{conversation}/{}/{}", recorded.actor, kind_of_state(&recorded.event)),
+                key: format!("{conversation}/{}", key_of_state(recorded)),
                 value: Some(codec.encode(&member_state(stamp, recorded))?),
             },
             _ => StreamRecord {
@@ -165,8 +165,8 @@ impl Aggregate for Conversations {
         let recent_since = input.at.plus(-RECENT_SENDS_MS);
         let anybodys = matches!(input.command, Asked::Send(_) | Asked::Expire(_));
         match state {
-            // Who is no member is refused whatever the message is; only a retry of a send hears what it heard before.
-            Some(state) if state.role(input.actor).is_none() && !anybodys => Vec::new(),
+            // Who is neither a member nor a moderator is refused whatever the message is; only a retry of a send hears what it heard before.
+            Some(state) if state.role(input.actor).is_none() && !input.moderator && !anybodys => Vec::new(),
             Some(state) => state.known.lookups(input, recent_since),
             None => Known::default().lookups(input, recent_since),
         }
@@ -183,17 +183,30 @@ impl Aggregate for Conversations {
 
 /// Whether it is of what a member keeps for itself.
 fn own(event: &Event) -> bool {
-    matches!(event, Event::Settings(_) | Event::Hidden(_) | Event::Draft(_) | Event::Block(_) | Event::ThreadRead(_))
+    matches!(
+        event,
+        Event::Settings(_)
+            | Event::Hidden(_)
+            | Event::Draft(_)
+            | Event::Block(_)
+            | Event::ThreadRead(_)
+            | Event::Reported(_)
+            | Event::Resolved(_)
+    )
 }
 
-/// The last part of the key in `member-state`.
-fn kind_of_state(event: &Event) -> String {
-    match event {
-        Event::Hidden(OfMessage { seq }) => format!("hidden/{seq}"),
-        Event::ThreadRead(InThread { thread, .. }) => format!("thread/{thread}"),
-        Event::Draft(_) => "draft".to_owned(),
-        Event::Block(_) => "block".to_owned(),
-        _ => "settings".to_owned(),
+/// What follows the conversation in the key in `member-state`. A resolution is not of the moderator who made it: there is one of each
+/// message, and it stays when that moderator is gone, or what was resolved would wait again.
+fn key_of_state(recorded: &Recorded<Event>) -> String {
+    let actor = recorded.actor;
+    match &recorded.event {
+        Event::Hidden(OfMessage { seq }) => format!("{actor}/hidden/{seq}"),
+        Event::ThreadRead(InThread { thread, .. }) => format!("{actor}/thread/{thread}"),
+        Event::Reported(Report { seq, .. }) => format!("{actor}/report/{seq}"),
+        Event::Resolved(Resolution { seq, .. }) => format!("resolution/{seq}"),
+        Event::Draft(_) => format!("{actor}/draft"),
+        Event::Block(_) => format!("{actor}/block"),
+        _ => format!("{actor}/settings"),
     }
 }
 

@@ -94,6 +94,7 @@ impl Aggregate for Users {
             user_updated: None,
             user_blocked: None,
             user_privacy: None,
+            user_moderator: None,
         };
         let mut key = None;
         match &recorded.event {
@@ -104,6 +105,7 @@ impl Aggregate for Users {
             Event::Updated(profile) => event.user_updated = Some(profile.clone()),
             Event::Blocked(of) | Event::Unblocked(of) => event.user_blocked = Some(*of),
             Event::PrivacyChanged(privacy) => event.user_privacy = Some(*privacy),
+            Event::ModeratorChanged(moderator) => event.user_moderator = Some(*moderator),
             Event::Rewrapped(_) => {}
         }
         let value = Some(codec.encode(&event)?);
@@ -210,6 +212,9 @@ fn event_of(event: Option<UserEvent>, key: Option<UserKey>) -> Option<Event> {
         ("user.unblocked", Some(of), _) => return Some(Event::Unblocked(of)),
         ("user.privacy_changed", _, Some(privacy)) => return Some(Event::PrivacyChanged(privacy)),
         _ => {}
+    }
+    if let ("user.moderator_changed", Some(moderator)) = (event.r#type.as_str(), event.user_moderator) {
+        return Some(Event::ModeratorChanged(moderator));
     }
     match (event.user_registered, event.user_updated, key) {
         (Some(profile), _, Some(key)) => Some(Event::Registered { profile, key }),

@@ -2,6 +2,7 @@
 
 mod entrances;
 mod lookups;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -80,6 +81,7 @@ impl Store {
         lookups::sends(&mut snapshot, lookups, &mut found).await?;
         lookups::messages(&mut snapshot, lookups, &mut found).await?;
         lookups::threads(&mut snapshot, lookups, &mut found).await?;
+        reports::load(&mut snapshot, lookups, &mut found).await?;
         snapshot.commit().await?;
         Ok(LoadedConversations { head, conversations, found })
     }
@@ -93,7 +95,7 @@ impl Store {
         let head = head(&mut snapshot, topics::USER_JOURNAL, partition).await?;
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let rows: Vec<UserColumns> = sqlx::query_as(
-            "SELECT user_id, tenant, external_id, name, presence, last_seen, position, updated_at,
+            "SELECT user_id, tenant, external_id, name, presence, last_seen, moderator, position, updated_at,
                     ARRAY(SELECT blocked FROM blocks b WHERE b.user_id = users.user_id AND b.present) AS blocked
              FROM users WHERE user_id = ANY($1)",
         )
@@ -102,13 +104,13 @@ impl Store {
         .await?;
         snapshot.commit().await?;
         let mut users = HashMap::with_capacity(rows.len());
-        for (id, tenant, external_id, name, presence, last_seen, last_position, at, blocked) in rows {
+        for (id, tenant, external_id, name, presence, last_seen, moderator, last_position, at, blocked) in rows {
             let tenant = tenant.parse().map_err(damaged("users.tenant"))?;
             let blocked = blocked.iter().map(|user| user.parse()).collect::<Result<_, _>>();
             let blocked = blocked.map_err(damaged("blocks.blocked"))?;
             let privacy = privacy_of(&presence, &last_seen)?;
             let (profile, last_at) = (Profile { external_id, name }, Timestamp(at));
-            let user = User { tenant, profile, blocked, privacy, last_position, last_at };
+            let user = User { tenant, profile, blocked, privacy, moderator, last_position, last_at };
             users.insert(id.parse().map_err(damaged("users.user_id"))?, user);
         }
         Ok(LoadedUsers { head, users })
@@ -134,7 +136,7 @@ async fn head(snapshot: &mut Transaction<'_, Postgres>, source: &str, partition:
     row.map_or_else(|| Ok(Head::default()), |row| row.head())
 }
 
-type UserColumns = (String, String, String, Option<String>, String, String, i64, i64, Vec<String>);
+type UserColumns = (String, String, String, Option<String>, String, String, bool, i64, i64, Vec<String>);
 
 #[derive(sqlx::FromRow)]
 struct ConversationColumns {

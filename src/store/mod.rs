@@ -6,6 +6,7 @@ mod installation;
 mod load;
 mod people;
 mod reads;
+mod reports;
 mod restores;
 mod rows;
 mod search;
@@ -24,6 +25,7 @@ pub use entrances::{ChannelRow, InviteRow};
 pub use load::{LoadedConversations, LoadedUsers};
 pub use people::{PointersRow, ReceiptsRow};
 pub use reads::{Changes, StoreError};
+pub use reports::{ReportedRow, ReportsCursor, ResolutionRow, SaidRow};
 pub use restores::Unfinished;
 pub use rows::{
     EditRow, EventRow, InboxCursor, InboxPage, InboxRow, InboxStart, LocatedRow, MembershipRow, MessageRow,

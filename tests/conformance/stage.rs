@@ -33,6 +33,8 @@ impl Stage {
             Person::online(&stack.address, &ada, None),
             Person::online(&stack.address, &bob, None),
         );
+        // Who reads the examples moderates the tenant, too.
+        stack.moderates(&ada, true).await;
         let (group, invite) = group(&mut a, &mut b, &bob).await;
         Self { stack, ada, bob, carol, a, a2, b, group, invite }
     }
@@ -74,6 +76,7 @@ async fn group(a: &mut Person, b: &mut Person, bob: &Account) -> (String, Value)
         let person = if by_ada { &mut *a } else { &mut *b };
         person.ok("message.send", said).await;
     }
+    a.ok("message.report", json!({ "conversation": group, "seq": 2, "reason": "spam" })).await;
     let invite = a.ok("invite.create", json!({ "conversation": group })).await;
     (group, invite)
 }

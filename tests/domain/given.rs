@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tidings::domain::conversation::{
     ChangeSettings, Command, Conversation, CreateConversation, Decision, EditMessage, InThread, Input, Located,
-    MarkRead, MemberRole, OfMessage, PollRules, Reaction, Recorded, Restriction, SendMessage, UpdateConversation,
-    Users, Vote, decide, evolve,
+    MarkRead, MemberRole, OfMessage, PollRules, Reaction, Recorded, ReportMessage, ReportOutcome, ReportReason,
+    Resolution, Restriction, SendMessage, UpdateConversation, Users, Vote, decide, evolve,
 };
 use tidings::domain::policy::{ConversationKind, History, Role};
 use tidings::domain::{ConversationId, ErrorCode, TenantId, Timestamp, UserId};
@@ -97,7 +97,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         1 => users().prop_map(|users| Command::Unban(Users { users })),
         1 => users().prop_map(|users| Command::Unmute(Users { users })),
     ];
-    prop_oneof![6 => of_members, 4 => of_messages, 3 => contents, 1 => settings, 1 => restrictions]
+    prop_oneof![6 => of_members, 4 => of_messages, 3 => contents, 1 => settings, 1 => restrictions, 1 => reporting()]
 }
 
 /// A message with sealed content.
@@ -110,6 +110,23 @@ pub fn sending(n: u8, change: impl FnOnce(SendMessage) -> SendMessage) -> Comman
 pub fn edit(seq: i64, text: u8) -> Command {
     let (text, fingerprint) = (Bytes::copy_from_slice(&[text; 9]), Bytes::copy_from_slice(&[text]));
     Command::Edit(EditMessage { seq, text, fingerprint, mentions: None })
+}
+
+pub fn reporting() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (0..6i64, 0..2u8).prop_map(|(seq, comment)| report(seq, comment)),
+        1 => (0..6i64, prop::sample::select(ReportOutcome::ALL)).prop_map(|(seq, outcome)| resolve(seq, outcome)),
+    ]
+}
+
+/// With a comment, and its fingerprint.
+pub fn report(seq: i64, comment: u8) -> Command {
+    let (reason, comment) = (ReportReason::Spam, Some(Bytes::copy_from_slice(&[comment; 9])));
+    Command::Report(ReportMessage { seq, reason, fingerprint: comment.clone(), comment })
+}
+
+pub fn resolve(seq: i64, outcome: ReportOutcome) -> Command {
+    Command::Resolve(Resolution { seq, outcome, last_at: None })
 }
 
 pub fn reaction(seq: i64, up: bool) -> Reaction {
@@ -133,11 +150,14 @@ pub struct Given {
     pub state: Option<Conversation>,
     pub events: Vec<Recorded>,
     pub at: i64,
+    /// Who moderates the tenant.
+    pub moderator: Option<u8>,
 }
 
 impl Given {
     pub fn nothing() -> Self {
-        Self { id: ConversationId::group(user(0), client_id(NOW, 0)), state: None, events: Vec::new(), at: NOW }
+        let id = ConversationId::group(user(0), client_id(NOW, 0));
+        Self { id, state: None, events: Vec::new(), at: NOW, moderator: None }
     }
 
     pub fn group(kind: ConversationKind, others: &[u8]) -> Self {
@@ -147,7 +167,8 @@ impl Given {
     }
 
     pub fn input(&self, actor: u8, command: Command) -> Input {
-        Input { tenant: tenant(), conversation: self.id, actor: user(actor), at: Timestamp(self.at), command }
+        let (moderator, at) = (self.moderator == Some(actor), Timestamp(self.at));
+        Input { tenant: tenant(), conversation: self.id, actor: user(actor), moderator, at, command }
     }
 
     pub fn when(&mut self, actor: u8, command: Command) -> Decision {

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
-use tidings::domain::UserId;
-use tidings::domain::conversation::{Decision, Event, decide, evolve};
+use tidings::domain::conversation::{Decision, Event, Located, MessageEdited, decide, evolve};
 use tidings::domain::policy::{ConversationKind, Role};
+use tidings::domain::{Timestamp, UserId};
 
-use crate::given::{Given, NOW, command, send, tenant};
+use crate::given::{Given, NOW, command, reporting, send, tenant, user};
 
 proptest! {
     #[test]
@@ -67,6 +67,7 @@ proptest! {
         steps in prop::collection::vec((0..6u8, command()), 1..80),
     ) {
         let mut given = Given::group(kind, &[1, 2, 3]);
+        given.moderator = Some(5);
         for (actor, command) in steps {
             given.when(actor, command);
             let state = given.state.as_ref().expect("created");
@@ -82,12 +83,15 @@ proptest! {
         steps in prop::collection::vec((0..4u8, command()), 1..80)
     ) {
         let mut given = Given::group(ConversationKind::Group, &[1, 2, 3]);
+        given.moderator = Some(3);
         let mut content: HashMap<i64, Vec<i64>> = HashMap::new();
         for (actor, command) in steps {
             let Decision::Record(recorded) = given.when(actor, command) else { continue };
             match &recorded.event {
                 Event::Sent(sent) => content.entry(sent.seq).or_default().push(recorded.position),
-                Event::Edited(edited) => content.get_mut(&edited.seq).expect("it is there").push(recorded.position),
+                Event::Edited(MessageEdited { seq, .. }) | Event::Located(Located { seq, .. }) => {
+                    content.get_mut(seq).expect("it is there").push(recorded.position);
+                }
                 Event::Deleted(deleted) => {
                     for removed in &deleted.messages {
                         prop_assert_eq!(content.remove(&removed.seq), Some(removed.positions.clone()));
@@ -101,6 +105,37 @@ proptest! {
             prop_assert!(state.pins.iter().all(|seq| content.contains_key(seq)));
             let known: HashSet<_> = state.known.messages.keys().copied().collect();
             prop_assert_eq!(known, content.keys().copied().collect());
+        }
+    }
+
+    #[test]
+    fn a_message_waits_from_its_first_report_until_it_is_resolved(
+        steps in prop::collection::vec(
+            (0..4u8, prop_oneof![3 => (0..9u8).prop_map(send), 6 => reporting(), 1 => command()]), 1..60)
+    ) {
+        let mut given = Given::group(ConversationKind::Group, &[1, 2, 3]);
+        given.moderator = Some(2);
+        let mut waiting: HashMap<i64, Timestamp> = HashMap::new();
+        for (actor, command) in steps {
+            given.at += 1;
+            let before = given.state.clone();
+            let Decision::Record(recorded) = given.when(actor, command) else { continue };
+            match &recorded.event {
+                Event::Reported(report) => {
+                    let since = *waiting.entry(report.seq).or_insert(recorded.at);
+                    prop_assert_eq!((report.opened_at, recorded.position), (since, 0));
+                    let message = &before.expect("created").known.messages[&report.seq];
+                    prop_assert!(report.sender == message.sender && report.sender != recorded.actor);
+                }
+                Event::Resolved(resolution) => {
+                    prop_assert_eq!((recorded.actor, recorded.position), (user(2), 0));
+                    waiting.remove(&resolution.seq);
+                }
+                _ => {}
+            }
+            let known = &given.state.as_ref().expect("created").known.reports;
+            let opened = known.iter().filter_map(|(seq, reports)| Some((*seq, reports.opened_at?)));
+            prop_assert_eq!(opened.collect::<HashMap<_, _>>(), waiting.clone());
         }
     }
 

@@ -5,5 +5,6 @@ mod given;
 mod invites;
 mod laws;
 mod messages;
+mod reports;
 mod restrictions;
 mod rules;

@@ -5,8 +5,8 @@ mod support;
 
 mod clients;
 mod dead_letters;
-mod gaps;
 mod drain;
+mod gaps;
 mod late;
 mod overload;
 mod rebuild;

@@ -85,7 +85,7 @@ fn one_conversation(draw: &mut Draw<'_>) {
         at = if draw.byte() == 255 { draw.number() } else { at.saturating_add(i64::from(draw.byte()) - 100) };
         let tenant = if draw.byte() == 255 { Id::from_bytes([2; 16]) } else { tenant() };
         let (actor, command) = (person(draw.below(6)), command(draw, kind, at));
-        let input = Input { tenant, conversation: id, actor, at: Timestamp(at), command };
+        let input = Input { tenant, conversation: id, actor, moderator: at % 2 == 0, at: Timestamp(at), command };
         let decided = Conversations::decide(state.as_ref(), &input);
         assert_eq!(decided, Conversations::decide(state.as_ref(), &input));
         match decided {

@@ -93,6 +93,10 @@ fn made_up(draw: &mut Draw<'_>) -> String {
         "slow_mode_ms",
         "token",
         "device_id",
+        "reason",
+        "comment",
+        "outcome",
+        "state",
     ];
     let kind = draw.one_of(Command::NAMES);
     let mut data = serde_json::Map::new();
@@ -115,6 +119,9 @@ fn value(draw: &mut Draw<'_>, field: &str, depth: usize) -> Value {
             }
             "kind" => return json!(draw.one_of(&["direct", "group", "channel"])),
             "has" => return json!("link"),
+            "reason" => return json!(draw.one_of(&["spam", "self_harm", "other"])),
+            "outcome" | "state" => return json!(draw.one_of(&["dismissed", "open", "resolved"])),
+            "comment" => return json!("x".repeat(draw.one_of(&[0, 1, 1_000, 1_001]))),
             "after" | "before" => return json!("2026-11-21T16:20:00Z"),
             "user" | "sender" | "target" => return json!(UserId::from_bytes([draw.byte(); 16])),
             "emoji" => return json!(draw.one_of(&["👍", ":party_parrot:", "x", "👍👍"])),

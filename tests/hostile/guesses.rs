@@ -57,7 +57,7 @@ async fn a_forged_token_is_no_token_and_all_hear_the_same() {
             assert_eq!(status, 401, "{what}: {problem}");
             heard.push(problem);
         }
-        let account = Account { user: ada.user.clone(), token };
+        let account = Account { token, ..ada.clone() };
         let mut person = Person::connect(&stack.address, &account).await;
         let error = person.hello(None).await.expect_err(what);
         assert_eq!(error["code"], "unauthenticated", "{what}: {error}");

@@ -20,6 +20,8 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "message.edit" => json!({ "conversation": conversation, "seq": 1, "text": "mine" }),
         "message.delete" => json!({ "conversation": conversation, "seq": 1, "scope": "everyone" }),
         "reaction.add" | "reaction.remove" => json!({ "conversation": conversation, "seq": 1, "emoji": "👍" }),
+        "message.report" => json!({ "conversation": conversation, "seq": 1, "reason": "spam", "comment": "why" }),
+        "report.resolve" => json!({ "conversation": conversation, "seq": 1, "outcome": "dismissed" }),
         "read" | "delivered" | "message.pin" | "message.unpin" | "message.get" | "poll.close" | "receipts" => {
             json!({ "conversation": conversation, "seq": 1 })
         }
@@ -45,7 +47,8 @@ fn asked(kind: &str, conversation: &str, user: &str) -> Option<Value> {
         "history" => json!({ "conversation": conversation }),
         "events" => json!({ "conversation": conversation, "after_position": 0 }),
         // No id of others in them.
-        "ping" | "auth.refresh" | "presence.set" | "privacy" | "privacy.set" | "inbox" | "blocks" | "channels" => {
+        "ping" | "auth.refresh" | "presence.set" | "privacy" | "privacy.set" | "inbox" | "blocks" | "channels"
+        | "reports" => {
             return None;
         }
         other => panic!("{other} may name something of others: say here what"),
@@ -126,6 +129,24 @@ async fn of_others_nobody_learns_more_than_of_nobody() {
     for (conversation, members) in [(&direct, 2), (&group, 2), (&channel, 2)] {
         assert_eq!(a.inbox_entry(conversation).await["members_count"], members);
     }
+}
+
+#[tokio::test]
+async fn a_moderator_learns_of_another_tenant_no_more_than_of_nothing() {
+    let stack = Stack::shared().await;
+    let (ada, bob) = (stack.account("Ada").await, stack.account("Bob").await);
+    let mallory = stack.other_tenant_account("Mallory").await;
+    stack.moderates(&mallory, true).await;
+    let (mut a, _) = Person::online(&stack.address, &ada, None).await;
+    let (mut b, _) = Person::online(&stack.address, &bob, None).await;
+    let group = a.group(&[&bob], "The quiet crew").await;
+    a.say(&group, SECRET).await;
+    b.ok("message.report", json!({ "conversation": group, "seq": 1, "reason": "spam" })).await;
+    let (of_nothing, of_others) =
+        tokio::join!(answers(stack, &mallory, NOTHING, NOBODY), answers(stack, &mallory, &group, &bob.user));
+    assert_eq!(of_nothing, of_others);
+    let (_, queue) = stack.get("/v1/reports", &mallory.token).await;
+    assert!(!queue.to_string().contains(&group), "{queue}");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use tidings::codec::Codec;
 use tidings::codec::records::{ConversationEvent, JournalRecord, REJECTED, StreamRecord};
 use tidings::domain::conversation::{
     Block, ChangeSettings, Command, Conversation, CreateConversation, Draft, EditMessage, Forward, InThread, Input,
-    Invite, Located, MarkRead, MemberRole, Notify, OfInvite, OfMessage, PollRules, Reaction, Restriction, SendMessage,
-    UpdateConversation, Users as Members, Vote,
+    Invite, Located, MarkRead, MemberRole, Notify, OfInvite, OfMessage, PollRules, Reaction, ReportMessage,
+    ReportOutcome, ReportReason, Resolution, Restriction, SendMessage, UpdateConversation, Users as Members, Vote,
 };
 use tidings::domain::decision::Decision;
 use tidings::domain::policy::{ConversationKind, History as Shown, JoinRule, Role, ShownTo};
@@ -114,8 +114,18 @@ enum What {
     },
     Accept,
     Decline,
+    Report {
+        back: u8,
+        comment: u8,
+    },
+    Resolve {
+        of: Index,
+        outcome: Index,
+    },
     /// To whom one shows oneself.
     Privacy(Option<ShownTo>, Option<ShownTo>),
+    /// Whether one moderates the tenant.
+    Moderator(bool),
     Ban {
         lift: bool,
         ends: bool,
@@ -162,6 +172,10 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         4 => Just(What::Accept),
         1 => Just(What::Decline),
     ];
+    let reports = prop_oneof![
+        4 => (0_u8..2, 0_u8..3).prop_map(|(back, comment)| What::Report { back, comment }),
+        3 => any::<(Index, Index)>().prop_map(|(of, outcome)| What::Resolve { of, outcome }),
+    ];
     let common = prop_oneof![
         8 => (any::<Option<bool>>(), prop::bool::weighted(0.2), 0_u8..10)
             .prop_map(|(mentions, again, more)| What::Send { mentions, again, more }),
@@ -173,7 +187,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Invent),
         2 => prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
     ];
-    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions]), 1..most)
+    vec(step(prop_oneof![8 => common, 8 => rarer, 4 => contents, 2 => restrictions, 5 => reports]), 1..most)
 }
 
 /// Of users only.
@@ -183,6 +197,7 @@ pub fn profiles(most: usize) -> impl Strategy<Value = Vec<Step>> {
         prop::option::of("[a-z\\x00]{0,3}").prop_map(What::Put),
         any::<bool>().prop_map(What::BlockUser),
         (shown_to(), shown_to()).prop_map(|(presence, last_seen)| What::Privacy(presence, last_seen)),
+        any::<bool>().prop_map(What::Moderator),
     ];
     vec(step(what), 1..most)
 }
@@ -265,6 +280,10 @@ impl History {
                     let change = user::ChangePrivacy { presence: *presence, last_seen: *last_seen };
                     self.of_user(step, user::Command::SetPrivacy(change));
                 }
+                What::Moderator(moderator) => {
+                    let moderator = user::Moderator { moderator: *moderator };
+                    self.of_user(step, user::Command::SetModerator(moderator));
+                }
                 what => {
                     if matches!(what, What::Expire { .. }) {
                         self.now = self.now.plus(500);
@@ -297,7 +316,7 @@ impl History {
             let members = if kind == ConversationKind::Direct { vec![self.users[1]] } else { others };
             let name = (kind != ConversationKind::Direct).then(|| Bytes::from_static(b"a sealed name"));
             let create = Command::Create(CreateConversation { kind, members, name, client_id });
-            return self.decide(id, self.users[0], None, create);
+            return self.decide(id, self.users[0], false, None, create);
         };
         let command = match &step.what {
             What::Send { mentions, again, more } => {
@@ -312,14 +331,14 @@ impl History {
                 let send = SendMessage { text, reply_to, mentions, ..SendMessage::new(client_id) };
                 let send = self.with_more(send, *more, state, others[0]);
                 self.sent.push((id, actor, client_id));
-                return self.decide(id, actor, before, Command::Send(send));
+                return self.decide(id, actor, false, before, Command::Send(send));
             }
             What::Read { back } => Command::Read(MarkRead { seq: state.last_seq - i64::from(*back) }),
             What::Add => Command::AddMembers(Members { users: others }),
             What::Remove => Command::RemoveMembers(Members { users: others }),
             What::Join => Command::Join,
             What::Leave => Command::Leave,
-            What::Invent | What::Put(_) | What::BlockUser(_) | What::Privacy(..) => {
+            What::Invent | What::Put(_) | What::BlockUser(_) | What::Privacy(..) | What::Moderator(_) => {
                 return self.invent(id, actor, state.clone());
             }
             what => self.rarer(what, state, &others),
@@ -351,7 +370,8 @@ impl History {
             }
             _ => actor,
         };
-        self.decide(id, actor, before, command);
+        let moderator = step.others.len() == 3 || matches!(command, Command::Resolve(_));
+        self.decide(id, actor, moderator, before, command);
     }
 
     /// What only some messages have.
@@ -450,12 +470,31 @@ impl History {
             What::Mute { .. } => Command::Unmute(Members { users: others.to_vec() }),
             What::Block(blocked) => Command::Block(Block { blocked: *blocked }),
             What::Hide { back } => Command::Hide(OfMessage { seq: seq(back) }),
+            What::Report { back, comment } => {
+                let reason = if *comment == 0 { ReportReason::Spam } else { ReportReason::Other };
+                let said = (*comment > 0).then(|| Bytes::copy_from_slice(&[*comment; 3]));
+                Command::Report(ReportMessage { seq: seq(back), reason, fingerprint: said.clone(), comment: said })
+            }
+            What::Resolve { of, outcome } => {
+                let mut reported: Vec<_> = state.known.reports.keys().copied().collect();
+                reported.sort_unstable();
+                let seq = if reported.is_empty() { 1 } else { reported[of.index(reported.len())] };
+                let outcome = ReportOutcome::ALL[outcome.index(ReportOutcome::ALL.len())];
+                Command::Resolve(Resolution { seq, outcome, last_at: None })
+            }
             _ => Command::Draft(Draft { text: sealed(&Some(matches!(what, What::Draft(true)))) }),
         }
     }
 
-    fn decide(&mut self, id: ConversationId, actor: UserId, mut state: Option<Conversation>, command: Command) {
-        let input = Input { tenant: self.tenant, conversation: id, actor, at: self.now, command };
+    fn decide(
+        &mut self,
+        id: ConversationId,
+        actor: UserId,
+        moderator: bool,
+        mut state: Option<Conversation>,
+        command: Command,
+    ) {
+        let input = Input { tenant: self.tenant, conversation: id, actor, moderator, at: self.now, command };
         let recorded = match Conversations::decide(state.as_ref(), &input) {
             Decision::Record(recorded) => recorded,
             Decision::Done(_) => return,
@@ -539,6 +578,7 @@ pub fn without_messages(state: &Conversation) -> Conversation {
     let mut state = state.clone();
     state.known.messages.clear();
     state.known.threads.clear();
+    state.known.reports.clear();
     state
 }
 

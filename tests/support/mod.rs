@@ -191,6 +191,14 @@ impl Stack {
         self.account_of(&self.other_key, name, json!({})).await
     }
 
+    /// Makes a user of either tenant a moderator of it, or takes that back.
+    pub async fn moderates(&self, account: &Account, moderator: bool) {
+        let url = format!("http://{}/v1/users/{}", self.address, account.external_id);
+        let body = json!({ "moderator": moderator });
+        let (status, answer) = self.send_until_heard(self.client.put(url).bearer_auth(&account.key).json(&body)).await;
+        assert_eq!((status, &answer["user"]), (200, &json!(account.user)));
+    }
+
     /// A user whose token has ended.
     pub async fn expired_account(&self, name: &str) -> Account {
         let account = self.account_of(&self.key, name, json!({ "ttl_ms": 1_000 })).await;
@@ -204,7 +212,7 @@ impl Stack {
     }
 
     async fn account_of(&self, key: &str, name: &str, token: Value) -> Account {
-        let external_id = uuid::Uuid::now_v7();
+        let external_id = uuid::Uuid::now_v7().to_string();
         let url = format!("http://{}/v1/users/{external_id}", self.address);
         let (status, user) =
             self.send_until_heard(self.client.put(url).bearer_auth(key).json(&json!({ "name": name }))).await;
@@ -213,7 +221,8 @@ impl Stack {
         let url = format!("http://{}/v1/users/{user}/tokens", self.address);
         let (status, token) = self.send_until_heard(self.client.post(url).bearer_auth(key).json(&token)).await;
         assert_eq!(status, 200, "{token}");
-        Account { user, token: token["access_token"].as_str().expect("a token").to_owned() }
+        let token = token["access_token"].as_str().expect("a token").to_owned();
+        Account { user, token, external_id, key: key.to_owned() }
     }
 
     /// A command over HTTP: status and body.

@@ -19,6 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Account {
     pub user: String,
     pub token: String,
+    /// As its backend calls it.
+    pub external_id: String,
+    /// Of that backend.
+    pub key: String,
 }
 
 /// A socket of an account.

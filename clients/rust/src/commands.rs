@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::report::ReportsPage;
 use crate::search::{Query, SearchPage};
 use crate::types::{Conversation, Message, Presence, Privacy, Receipts, Thread, nullable};
 
@@ -359,6 +360,46 @@ pub trait Commands: Call {
     /// Lets them write again.
     fn unmute(&self, conversation: &str, users: &[&str]) -> impl Future<Output = Result<Placed, Error>> + Send {
         self.call_as("member.unmute", json!({"conversation": conversation, "users": users}))
+    }
+
+    /// Tells the tenant's moderators of a message, and nobody else. The reason is `spam`, `harassment`, `violence`, `sexual`, `self_harm`,
+    /// `illegal` or `other`.
+    fn report(
+        &self,
+        conversation: &str,
+        seq: u64,
+        reason: &str,
+        comment: Option<&str>,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        let data = json!({"conversation": conversation, "seq": seq, "reason": reason, "comment": comment});
+        self.call_as("message.report", data)
+    }
+
+    /// What was reported in the tenant, for its moderators: what is `open`, or `resolved`.
+    fn reports(
+        &self,
+        state: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<ReportsPage, Error>> + Send {
+        let mut data = json!({"state": state, "limit": limit});
+        if let Some(cursor) = cursor {
+            data["cursor"] = json!(cursor);
+        }
+        self.call_as("reports", data)
+    }
+
+    /// Says, as a moderator, what came of the reports of a message: `dismissed`, `removed`, `restricted` or `other`. With the `last_at` that the
+    /// moderator saw it is refused as a conflict if there is a newer report.
+    fn resolve_report(
+        &self,
+        conversation: &str,
+        seq: u64,
+        outcome: &str,
+        last_at: Option<&str>,
+    ) -> impl Future<Output = Result<Placed, Error>> + Send {
+        let data = json!({"conversation": conversation, "seq": seq, "outcome": outcome, "last_at": last_at});
+        self.call_as("report.resolve", data)
     }
 
     /// Writes with a user no more.

@@ -32,6 +32,7 @@ mod entrances;
 mod error;
 mod event;
 mod frame;
+mod report;
 mod search;
 mod session;
 mod socket;
@@ -48,6 +49,7 @@ pub use entrances::{Channel, ChannelsPage, Entrances, Invite, InviteLink, JoinRe
 pub use error::{Closed, Error, ServerError};
 pub use event::{Body, Event};
 pub use frame::Frame;
+pub use report::{Report, Reported, ReportsPage, Resolution};
 pub use search::{Query, SearchPage};
 pub use session::{Events, Hello, Session, Welcome};
 pub use socket::Socket;

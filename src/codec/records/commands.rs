@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
     self, Block, ChangeSettings, Command, CreateConversation, Draft, EditMessage, InThread, Invite, Located, MarkRead,
-    MemberRole, OfInvite, OfMessage, Reaction, Restriction, SendMessage, UpdateConversation, Users, Vote,
+    MemberRole, OfInvite, OfMessage, Reaction, ReportMessage, Resolution, Restriction, SendMessage, UpdateConversation,
+    Users, Vote,
 };
-use crate::domain::user::{self, ChangePrivacy, OfUser, Profile, WrappedKey};
+use crate::domain::user::{self, ChangePrivacy, Moderator, OfUser, Profile, WrappedKey};
 use crate::domain::{CommandId, ConversationId, IncarnationId, TenantId, Timestamp, UserId};
 
 /// Where a reply goes.
@@ -94,6 +95,15 @@ pub struct ConversationCommand {
     /// Body of `invite.revoke` and `invite.accept`.
     #[serde(default)]
     pub of_invite: Option<OfInvite>,
+    /// Whether the actor asks as a moderator of the tenant, as the gateway read it.
+    #[serde(default)]
+    pub moderator: Option<bool>,
+    /// Body of `message.report`.
+    #[serde(default)]
+    pub report: Option<ReportMessage>,
+    /// Body of `report.resolve`.
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
 }
 
 impl ConversationCommand {
@@ -132,6 +142,8 @@ impl ConversationCommand {
             Command::RevokeInvite(body) => set(&mut record.of_invite, body, "invite.revoke"),
             Command::JoinByInvite(body) => set(&mut record.of_invite, body, "invite.accept"),
             Command::Decline(body) => set(&mut record.members, body, "member.decline"),
+            Command::Report(body) => set(&mut record.report, body, "message.report"),
+            Command::Resolve(body) => set(&mut record.resolution, body, "report.resolve"),
             Command::Join => "conversation.join",
             Command::Leave => "conversation.leave",
         }
@@ -177,11 +189,15 @@ impl ConversationCommand {
             "invite.revoke" => Command::RevokeInvite(self.of_invite.ok_or_else(missing)?),
             "invite.accept" => Command::JoinByInvite(self.of_invite.ok_or_else(missing)?),
             "member.decline" => Command::Decline(self.members.ok_or_else(missing)?),
+            "message.report" => Command::Report(self.report.ok_or_else(missing)?),
+            "report.resolve" => Command::Resolve(self.resolution.ok_or_else(missing)?),
             "conversation.join" => Command::Join,
             "conversation.leave" => Command::Leave,
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
-        Ok(conversation::Input { tenant: self.tenant, conversation: self.conversation, actor: self.actor, at, command })
+        let Self { tenant, conversation, actor, .. } = self;
+        let moderator = self.moderator.unwrap_or_default();
+        Ok(conversation::Input { tenant, conversation, actor, moderator, at, command })
     }
 }
 
@@ -217,6 +233,9 @@ pub struct UserCommand {
     /// Body of `user.set_privacy`.
     #[serde(default)]
     pub privacy: Option<ChangePrivacy>,
+    /// Body of `user.set_moderator`.
+    #[serde(default)]
+    pub moderator: Option<Moderator>,
 }
 
 impl UserCommand {
@@ -231,6 +250,7 @@ impl UserCommand {
             user_put: None,
             other: None,
             privacy: None,
+            moderator: None,
         }
     }
 
@@ -250,6 +270,11 @@ impl UserCommand {
         Self { privacy: Some(change), ..Self::new("user.set_privacy", tenant, user) }
     }
 
+    /// A record that makes `user` a moderator of its tenant, or takes that back.
+    pub fn set_moderator(tenant: TenantId, user: UserId, moderator: bool) -> Self {
+        Self { moderator: Some(Moderator { moderator }), ..Self::new("user.set_moderator", tenant, user) }
+    }
+
     /// What `decide` takes, with the broker's append time. The caller adds a fresh key.
     ///
     /// # Errors
@@ -261,6 +286,7 @@ impl UserCommand {
             "user.block" => user::Command::Block(self.other.ok_or_else(missing)?),
             "user.unblock" => user::Command::Unblock(self.other.ok_or_else(missing)?),
             "user.set_privacy" => user::Command::SetPrivacy(self.privacy.ok_or_else(missing)?),
+            "user.set_moderator" => user::Command::SetModerator(self.moderator.ok_or_else(missing)?),
             unknown => return Err(format!("unknown command type {unknown:.80?}")),
         };
         Ok(user::Input { tenant: self.tenant, user: self.user, at, fresh_key: None, command })

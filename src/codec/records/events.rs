@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::{
     Block, ConversationCreated, Draft, Event, InThread, Invite, Located, MemberJoined, MemberLeft, MemberRole,
-    MessageDeleted, MessageEdited, MessageSent, OfInvite, OfMessage, Reaction, Read, Restriction, Settings,
-    UpdateConversation, Users, Vote,
+    MessageDeleted, MessageEdited, MessageSent, OfInvite, OfMessage, Reaction, Read, Report, Resolution, Restriction,
+    Settings, UpdateConversation, Users, Vote,
 };
-use crate::domain::user::{OfUser, Privacy, Profile};
+use crate::domain::user::{Moderator, OfUser, Privacy, Profile};
 use crate::domain::{CommandId, ConversationId, EventId, TenantId, Timestamp, UserId};
 
 /// What happened in a conversation.
@@ -119,6 +119,8 @@ impl ConversationEvent {
             | Event::Hidden(_)
             | Event::Draft(_)
             | Event::ThreadRead(_)
+            | Event::Reported(_)
+            | Event::Resolved(_)
             | Event::Block(_) => {}
         }
     }
@@ -203,7 +205,7 @@ impl Receipt {
 pub struct MemberState {
     /// Unique.
     pub event_id: EventId,
-    /// `member.settings`, `member.hidden`, `member.draft`, `member.block` or `member.thread`.
+    /// `member.settings`, `member.hidden`, `member.draft`, `member.block`, `member.thread`, `message.reported` or `report.resolved`.
     pub r#type: String,
     /// Whose it is.
     pub tenant: TenantId,
@@ -239,6 +241,12 @@ pub struct MemberState {
     /// Body.
     #[serde(default)]
     pub thread: Option<InThread>,
+    /// Body.
+    #[serde(default)]
+    pub report: Option<Report>,
+    /// Body.
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
 }
 
 impl MemberState {
@@ -251,6 +259,8 @@ impl MemberState {
             Event::Draft(body) => self.draft = Some(body),
             Event::Block(body) => self.block = Some(body),
             Event::ThreadRead(body) => self.thread = Some(body),
+            Event::Reported(body) => self.report = Some(body),
+            Event::Resolved(body) => self.resolution = Some(body),
             _ => {}
         }
     }
@@ -263,6 +273,8 @@ impl MemberState {
             "member.draft" => Event::Draft(self.draft.clone()?),
             "member.block" => Event::Block(self.block?),
             "member.thread" => Event::ThreadRead(self.thread?),
+            "message.reported" => Event::Reported(self.report.clone()?),
+            "report.resolved" => Event::Resolved(self.resolution?),
             _ => return None,
         })
     }
@@ -308,6 +320,9 @@ pub struct UserEvent {
     /// Body of `user.privacy_changed`.
     #[serde(default)]
     pub user_privacy: Option<Privacy>,
+    /// Body of `user.moderator_changed`.
+    #[serde(default)]
+    pub user_moderator: Option<Moderator>,
 }
 
 /// A data key, wrapped by a master key.

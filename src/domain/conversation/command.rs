@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::{Forward, InThread, Invite, Located, MemberRole, Notify, OfInvite, PollRules, Reaction, Vote};
+use super::report::{ReportMessage, Resolution};
 use crate::domain::policy::{ConversationKind, History, JoinRule};
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
@@ -18,6 +19,8 @@ pub struct Input {
     pub conversation: ConversationId,
     /// Who asks, as the gateway authenticated it.
     pub actor: UserId,
+    /// Whether it asks as a moderator of the tenant, which the gateway read.
+    pub moderator: bool,
     /// When the broker appended the command.
     pub at: Timestamp,
     /// What is asked.
@@ -93,6 +96,10 @@ pub enum Command {
     Unmute(Users),
     /// Write no more with the other of a direct conversation, or again.
     Block(Block),
+    /// Tell the tenant's moderators of a message.
+    Report(ReportMessage),
+    /// Say what came of it.
+    Resolve(Resolution),
 }
 
 /// Body of `conversation.create`.
@@ -223,6 +230,13 @@ pub struct MarkRead {
 pub struct Users {
     /// At most [`super::MAX_USERS_A_COMMAND`].
     pub users: Vec<UserId>,
+}
+
+impl UpdateConversation {
+    /// Whether it changes nothing but whether the conversation is frozen.
+    pub fn freezes(&self) -> bool {
+        self.frozen.is_some() && *self == Self { frozen: self.frozen, ..Self::default() }
+    }
 }
 
 /// Body of `conversation.settings`, of which what is set changes.

@@ -6,6 +6,7 @@ mod messages;
 mod own;
 mod pointers;
 mod polls;
+mod reports;
 mod restrictions;
 
 use std::collections::HashSet;
@@ -56,6 +57,8 @@ pub fn decide(state: Option<&Conversation>, input: &Input) -> Decision {
             Command::Settings(change) => own::settings(conversation, input, change),
             Command::Hide(of) => own::hide(conversation, input, *of),
             Command::Draft(draft) => own::draft(conversation, input, draft),
+            Command::Report(report) => reports::report(conversation, input, report),
+            Command::Resolve(resolution) => reports::resolve(conversation, input, *resolution),
             Command::Update(update) => decide_update(conversation, input, update),
         },
     };
@@ -92,9 +95,9 @@ fn beside(conversation: &Conversation, input: &Input, event: Event) -> Outcome {
     Ok(Decision::Record(Recorded { actor: input.actor, at, position: 0, event }))
 }
 
-/// That `seq` is of a message that the actor can see.
+/// That `seq` is of a message that the actor may name.
 fn check_seq(conversation: &Conversation, input: &Input, field: &str, seq: i64) -> Result<(), Rejection> {
-    if conversation.shows(input.actor, seq) {
+    if conversation.shows_to(input, seq) {
         Ok(())
     } else {
         Err(bad_request(&format!("{field} names no message of this conversation")))
@@ -146,7 +149,7 @@ fn decide_create(existing: Option<&Conversation>, input: &Input, create: &Create
 }
 
 fn decide_update(conversation: &Conversation, input: &Input, update: &UpdateConversation) -> Outcome {
-    conversation.allow(input, Action::Update)?;
+    conversation.allow(input, if update.freezes() { Action::Freeze } else { Action::Update })?;
     if update.slow_mode_ms.is_some_and(|wait_ms| !(0..=MAX_SLOW_MODE_MS).contains(&wait_ms)) {
         return Err(bad_request(&format!("slow_mode_ms is from 0 to {MAX_SLOW_MODE_MS}")));
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::command::{Block, Draft, OfMessage, Restriction, UpdateConversation, Users};
+use super::report::{Report, Resolution};
 use crate::domain::policy::{ConversationKind, Role};
 use crate::domain::{InviteId, Timestamp, UserId};
 
@@ -70,6 +71,10 @@ pub enum Event {
     Unmuted(Restriction),
     /// The actor writes with the other no more, or again. Not of the timeline.
     Block(Block),
+    /// The actor has reported a message. Not of the timeline, and only the tenant's moderators learn.
+    Reported(Report),
+    /// A moderator has resolved what was reported of a message. Not of the timeline.
+    Resolved(Resolution),
 }
 
 impl Event {
@@ -105,6 +110,8 @@ impl Event {
             Self::Muted(_) => "member.muted",
             Self::Unmuted(_) => "member.unmuted",
             Self::Block(_) => "member.block",
+            Self::Reported(_) => "message.reported",
+            Self::Resolved(_) => "report.resolved",
         }
     }
 

@@ -33,7 +33,9 @@ pub fn evolve(state: &mut Option<Conversation>, id: ConversationId, tenant: Tena
         | Event::Reacted(_)
         | Event::Unreacted(_)
         | Event::Hidden(_)
-        | Event::Draft(_) => {}
+        | Event::Draft(_)
+        | Event::Reported(_)
+        | Event::Resolved(_) => {}
         Event::Settings(settings) => {
             if let Some(member) = conversation.members.get_mut(&recorded.actor) {
                 member.settings = *settings;

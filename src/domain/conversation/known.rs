@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Recorded;
 use super::command::{Command, EditMessage, Input, SendMessage};
 use super::event::{Event, InThread, Located, MessageSent, PollRules, Reaction, Vote};
+use super::report::{Report, ReportMessage, Reports, Resolution};
 use crate::domain::{Timestamp, UserId};
 
 /// Single messages and sends.
@@ -20,6 +21,8 @@ pub struct Known {
     pub messages: HashMap<i64, Message>,
     /// Threads that were named, by the message that each is of. One that was looked up and is not here is empty.
     pub threads: HashMap<i64, Thread>,
+    /// What was reported of messages that were named, which may be removed since.
+    pub reports: HashMap<i64, Reports>,
 }
 
 /// What a send was answered.
@@ -105,6 +108,8 @@ pub enum Lookup {
     Part(i64, UserId),
     /// A thread with the message that it is of, and how far this user has read it.
     Thread(i64, UserId),
+    /// What was reported of a message, and by this user.
+    Reports(i64, UserId),
 }
 
 impl Known {
@@ -114,6 +119,13 @@ impl Known {
         let one = match &input.command {
             Command::Send(send) => return self.lookups_of_send(input.actor, send, recent_since),
             Command::Edit(EditMessage { seq, .. }) | Command::Locate(Located { seq, .. }) => self.message(*seq),
+            Command::Report(ReportMessage { seq, .. }) => {
+                return self.message(*seq).into_iter().chain(self.reports(*seq, input.actor)).collect();
+            }
+            Command::Resolve(Resolution { seq, .. }) => self.reports(*seq, input.actor),
+            Command::Delete(of) if input.moderator => {
+                return self.message(of.seq).into_iter().chain(self.reports(of.seq, input.actor)).collect();
+            }
             Command::Delete(of) | Command::Expire(of) | Command::Pin(of) | Command::ClosePoll(of) => {
                 self.message(of.seq)
             }
@@ -134,6 +146,15 @@ impl Known {
 
     fn message(&self, seq: i64) -> Option<Lookup> {
         (!self.messages.contains_key(&seq)).then_some(Lookup::Message(seq))
+    }
+
+    /// A message seen from its beginning has the reports that were seen, or none.
+    fn reports(&self, seq: i64, user: UserId) -> Option<Lookup> {
+        let known = match self.reports.get(&seq) {
+            Some(reports) => reports.know(user),
+            None => self.messages.get(&seq).is_some_and(|message| message.complete),
+        };
+        (!known).then_some(Lookup::Reports(seq, user))
     }
 
     fn lookups_of_send(&self, sender: UserId, send: &SendMessage, recent_since: Timestamp) -> Vec<Lookup> {
@@ -200,8 +221,25 @@ impl Known {
                     own.remove(emoji);
                 }
             }),
+            Event::Reported(report) => self.report(recorded, report),
+            Event::Resolved(resolution) => {
+                if let Some(reports) = self.reports.get_mut(&resolution.seq) {
+                    reports.resolve(*resolution);
+                }
+            }
             _ => {}
         }
+    }
+
+    fn report(&mut self, recorded: &Recorded, report: &Report) {
+        let complete = self.messages.get(&report.seq).is_some_and(|message| message.complete);
+        let reports = match self.reports.entry(report.seq) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) if complete => entry.insert(Reports { complete, ..Reports::default() }),
+            // To be looked up when it is named.
+            Entry::Vacant(_) => return,
+        };
+        reports.report(recorded.actor, recorded.at, report);
     }
 
     /// A message came into a thread, which its sender has read up to there.
@@ -241,6 +279,17 @@ impl Known {
                 Entry::Occupied(_) => {}
             }
         }
+        for (seq, found) in found.reports {
+            match self.reports.entry(seq) {
+                Entry::Vacant(entry) => drop(entry.insert(found)),
+                Entry::Occupied(mut entry) if !entry.get().complete => {
+                    for (user, said) in found.said {
+                        entry.get_mut().said.entry(user).or_insert(said);
+                    }
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
         for (root, found) in found.threads {
             match self.threads.entry(root) {
                 Entry::Vacant(entry) => drop(entry.insert(found)),
@@ -258,6 +307,8 @@ impl Known {
     pub fn forget(&mut self, before: Timestamp, position: i64) {
         self.messages.retain(|_, message| message.touched >= position);
         self.threads.retain(|_, thread| thread.touched >= position);
+        // As long as the message: of one that is here from its beginning, reports that are not here are taken for none.
+        self.reports.retain(|seq, _| self.messages.contains_key(seq));
         self.sent.retain(|(_, client_id), sent| {
             sent.position >= position || Timestamp::of_uuid(*client_id).is_some_and(|made| made >= before)
         });

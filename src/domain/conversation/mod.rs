@@ -7,6 +7,7 @@ mod event;
 mod evolve;
 mod known;
 mod reactions;
+mod report;
 mod state;
 
 pub use command::{
@@ -21,6 +22,7 @@ pub use event::{
 };
 pub use evolve::evolve;
 pub use known::{Known, Lookup, Message, Poll, Sent, Thread};
+pub use report::{Report, ReportMessage, ReportOutcome, ReportReason, Reports, Resolution, Said};
 pub use state::{Conversation, Invitation, Member};
 
 /// An event of a conversation with its numbers.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::command::Input;
 use super::event::{Invite, Settings};
 use super::known::Known;
+use super::report::Reports;
 use crate::domain::decision::Done;
-use crate::domain::policy::{self, Action, Blocked, ConversationKind, History, JoinRule, Role, Standing};
+use crate::domain::policy::{self, Action, Blocked, ConversationKind, History, JoinRule, Reported, Role, Standing};
 use crate::domain::{ConversationId, InviteId, Rejection, TenantId, Timestamp, UserId};
 
 /// A conversation's members and counters, and what is known of its messages.
@@ -120,6 +121,18 @@ impl Conversation {
         }
     }
 
+    /// How who asks stands to it.
+    pub fn standing_of(&self, input: &Input) -> Standing {
+        Standing { moderator: input.moderator, ..self.standing(input.actor, input.at) }
+    }
+
+    /// The same to message `seq`, which the shell has looked up.
+    pub fn standing_to(&self, input: &Input, seq: i64) -> Standing {
+        let reported = self.known.reports.get(&seq).is_some_and(Reports::are_any);
+        let reported = if reported { Reported::Itself } else { Reported::No };
+        Standing { reported, ..self.standing_of(input) }
+    }
+
     /// Whether `user` and the other of a direct conversation write with each other.
     fn blocked(&self, user: UserId) -> Option<Blocked> {
         if self.kind != ConversationKind::Direct {
@@ -140,7 +153,7 @@ impl Conversation {
     /// # Errors
     /// As [`policy::allow`].
     pub fn allow(&self, input: &Input, action: Action) -> Result<(), Rejection> {
-        policy::allow(self.standing(input.actor, input.at), action)
+        policy::allow(self.standing_of(input), action)
     }
 
     /// Whether who asks may do `action` to somebody with the role `target`.
@@ -148,13 +161,18 @@ impl Conversation {
     /// # Errors
     /// As [`policy::allow`].
     pub fn allow_to(&self, input: &Input, target: Option<Role>, action: Action) -> Result<(), Rejection> {
-        policy::allow(self.standing(input.actor, input.at).towards(target), action)
+        policy::allow(self.standing_of(input).towards(target), action)
     }
 
     /// Whether `user` may see message `seq`: it is there, and was not sent before the user came where that is hidden.
     pub fn shows(&self, user: UserId, seq: i64) -> bool {
         let joined = self.members.get(&user).map_or(i64::MAX, |member| member.joined_seq);
         seq > self.history.hidden_up_to(joined) && seq <= self.last_seq
+    }
+
+    /// Whether who asks may name message `seq`: as [`Conversation::shows`], and any that is there if it asks as a moderator.
+    pub fn shows_to(&self, input: &Input, seq: i64) -> bool {
+        (input.moderator && (1..=self.last_seq).contains(&seq)) || self.shows(input.actor, seq)
     }
 
     /// The answer to a change that is in effect already.

@@ -9,8 +9,9 @@ fn may(kind: ConversationKind, role: Role, target: Role, action: Action) -> bool
 #[test]
 fn nobody_outside_does_anything_but_join_what_is_open() {
     for kind in KINDS {
-        let joining = [Action::Join, Action::JoinByInvite, Action::RequestToJoin];
-        for action in Action::ALL.iter().filter(|action| !joining.contains(action)) {
+        // Resolving is no matter of membership.
+        let others = [Action::Join, Action::JoinByInvite, Action::RequestToJoin, Action::Resolve];
+        for action in Action::ALL.iter().filter(|action| !others.contains(action)) {
             let refused = allow(Standing::new(*kind, None), *action).map_err(|r| r.code);
             assert_eq!(refused, Err(ErrorCode::NotAMember), "{kind} {action}");
         }
@@ -80,6 +81,29 @@ fn who_is_banned_comes_back_when_that_has_ended() {
     let forever = Standing { banned_until: Some(Timestamp::FOREVER), ..banned };
     let refused = allow(forever, Action::Join).map_err(|rejection| rejection.message);
     assert_eq!(refused, Err("you are banned from this conversation".into()));
+}
+
+#[test]
+fn moderators_do_their_work_everywhere_and_nothing_else() {
+    let roles = || std::iter::once(None).chain(Role::ALL.iter().copied().map(Some));
+    let everywhere = [Action::DeleteOthers, Action::Ban, Action::Mute, Action::Freeze];
+    for (kind, role) in KINDS.iter().flat_map(|kind| roles().map(move |role| (*kind, role))) {
+        let member = Standing::new(kind, role).towards(Some(Role::Owner));
+        let moderator = Standing { moderator: true, ..member };
+        for action in Action::ALL {
+            let allowed = |standing| allow(standing, *action).is_ok();
+            let more = *action == Action::Resolve || (everywhere.contains(action) && kind != ConversationKind::Direct);
+            assert_eq!(allowed(moderator), allowed(member) || more, "{role:?} does {action} in a {kind}");
+            let reported = Standing { reported: Reported::Itself, ..moderator };
+            let more = more || [Action::DeleteOthers, Action::SeeReported].contains(action);
+            assert_eq!(allowed(reported), allowed(member) || more, "{role:?} does {action} in a {kind}, reported");
+            let stranger = Standing { reported: Reported::Itself, ..member };
+            assert_eq!(allowed(stranger), allowed(member), "a report gives others no right");
+        }
+        let near = allow(Standing { reported: Reported::Nearby, ..moderator }, Action::SeeReported).is_ok();
+        assert_eq!(near, role.is_some() || kind != ConversationKind::Direct, "{kind}");
+    }
+    assert_eq!(moderates(false).map_err(|refused| refused.code), Err(ErrorCode::Forbidden));
 }
 
 fn privacies() -> impl Iterator<Item = Privacy> {

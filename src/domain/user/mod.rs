@@ -31,6 +31,8 @@ pub struct User {
     pub blocked: BTreeSet<UserId>,
     /// To whom it shows itself.
     pub privacy: Privacy,
+    /// Whether it moderates all conversations of its tenant.
+    pub moderator: bool,
     /// The newest event.
     pub last_position: i64,
     /// The time of the newest event.
@@ -89,6 +91,13 @@ impl Privacy {
     }
 }
 
+/// Whether a user moderates all conversations of its tenant. Body of the command and of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moderator {
+    /// From now on, or not any more.
+    pub moderator: bool,
+}
+
 /// A data key, wrapped by a master key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
@@ -128,6 +137,8 @@ pub enum Command {
     Unblock(OfUser),
     /// Show oneself to others than until now.
     SetPrivacy(ChangePrivacy),
+    /// Moderate all conversations of the tenant, or not any more. Only the tenant's backend asks this.
+    SetModerator(Moderator),
 }
 
 /// What happened.
@@ -150,6 +161,8 @@ pub enum Event {
     Unblocked(OfUser),
     /// It shows itself to these from now on.
     PrivacyChanged(Privacy),
+    /// It moderates all conversations of its tenant from now on, or not any more.
+    ModeratorChanged(Moderator),
 }
 
 impl Event {
@@ -162,6 +175,7 @@ impl Event {
             Self::Blocked(_) => "user.blocked",
             Self::Unblocked(_) => "user.unblocked",
             Self::PrivacyChanged(_) => "user.privacy_changed",
+            Self::ModeratorChanged(_) => "user.moderator_changed",
         }
     }
 }
@@ -179,6 +193,7 @@ pub fn decide(state: Option<&User>, input: &Input) -> Decision {
         Command::Block(of) => return decide_block(state, input, *of, true),
         Command::Unblock(of) => return decide_block(state, input, *of, false),
         Command::SetPrivacy(change) => return decide_privacy(state, input, *change),
+        Command::SetModerator(moderator) => return decide_moderator(state, input, *moderator),
     };
     if let Err(rejection) = check(profile) {
         return Decision::Reject(rejection);
@@ -244,6 +259,15 @@ fn decide_privacy(state: Option<&User>, input: &Input, change: ChangePrivacy) ->
     Decision::Record(Recorded { actor: input.user, at, position, event: Event::PrivacyChanged(privacy) })
 }
 
+fn decide_moderator(state: Option<&User>, input: &Input, wanted: Moderator) -> Decision {
+    let Some(user) = state.filter(|user| user.tenant == input.tenant) else { return Decision::Reject(not_found()) };
+    if wanted.moderator == user.moderator {
+        return Decision::Done(Done { position: user.last_position, seq: 0, at: user.last_at, duplicate: true });
+    }
+    let (at, position) = (input.at.max(user.last_at), user.last_position + 1);
+    Decision::Record(Recorded { actor: input.user, at, position, event: Event::ModeratorChanged(wanted) })
+}
+
 fn check(profile: &Profile) -> Result<(), Rejection> {
     if profile.external_id.is_empty() || profile.external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Rejection::new(
@@ -267,7 +291,8 @@ pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
     if let Event::Registered { profile, .. } = &recorded.event {
         let (last_position, last_at) = (recorded.position, recorded.at);
         let (profile, privacy) = (profile.clone(), Privacy::default());
-        *state = Some(User { tenant, profile, blocked: BTreeSet::new(), privacy, last_position, last_at });
+        let blocked = BTreeSet::new();
+        *state = Some(User { tenant, profile, blocked, privacy, moderator: false, last_position, last_at });
         return;
     }
     let Some(user) = state else { return };
@@ -276,6 +301,7 @@ pub fn evolve(state: &mut Option<User>, tenant: TenantId, recorded: &Recorded) {
         Event::Blocked(of) => drop(user.blocked.insert(of.user)),
         Event::Unblocked(of) => drop(user.blocked.remove(&of.user)),
         Event::PrivacyChanged(privacy) => user.privacy = *privacy,
+        Event::ModeratorChanged(changed) => user.moderator = changed.moderator,
         Event::Registered { .. } | Event::Rewrapped(_) => return,
     }
     (user.last_position, user.last_at) = (recorded.position, recorded.at);

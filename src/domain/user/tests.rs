@@ -103,6 +103,27 @@ fn privacy_changes_by_what_is_named_and_once() {
 }
 
 #[test]
+fn a_moderator_is_made_and_unmade_once_each() {
+    let mut state = None;
+    let mut when = |command: Command| {
+        let input = Input { command, ..input("Ada") };
+        let decision = decide(state.as_ref(), &input);
+        if let Decision::Record(recorded) = &decision {
+            evolve(&mut state, input.tenant, recorded);
+        }
+        (decision, state.as_ref().map(|user| user.moderator))
+    };
+    let make = |moderator| Command::SetModerator(Moderator { moderator });
+    assert!(matches!(when(make(true)).0, Decision::Reject(r) if r.code == ErrorCode::NotFound));
+    assert_eq!(when(input("Ada").command).1, Some(false));
+    assert!(matches!(when(make(false)).0, Decision::Done(done) if done.duplicate));
+    assert_eq!(when(make(true)).1, Some(true));
+    assert!(matches!(when(make(true)).0, Decision::Done(done) if done.duplicate));
+    assert_eq!(when(input("Ada L.").command).1, Some(true), "another name changes nothing of it");
+    assert_eq!(when(make(false)).1, Some(false));
+}
+
+#[test]
 fn what_postgres_cannot_keep_is_refused() {
     let by_name = input("A\0da");
     let mut by_id = input("Ada");

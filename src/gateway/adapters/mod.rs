@@ -4,6 +4,7 @@ mod catching_up;
 mod index;
 mod keys;
 mod presences;
+mod reports;
 pub(crate) mod views;
 
 pub use catching_up::{CatchingUp, Resender};

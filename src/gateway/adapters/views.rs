@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::reports;
 use crate::codec::Codec;
 use crate::codec::records::ConversationEvent;
 use crate::domain::conversation::Event;
-use crate::domain::policy::{self, Role, Sight, Standing};
+use crate::domain::policy::{self, Reported, Role, Sight, Standing};
 use crate::domain::user::Privacy;
 use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 use crate::gateway::catch_up::{Asked, Changes, InboxViews, Snapshot, ViewCheckpoint, ViewsAway};
 use crate::gateway::paging::PageBytes;
 use crate::gateway::ports::{
     ApiKey, AskedPage, ChannelRow, ConversationRow, EventRow, InboxOrder, InboxPage, InviteRow, Journal, Membership,
-    MessageRow, ReadError, Reads, ReceiptsRow, ThreadRange, ThreadRow, UserRow,
+    MessageRow, ReadError, Reads, ReceiptsRow, ReportsPage, ThreadRange, ThreadRow, UserRow,
 };
 use crate::log::topics;
 use crate::store::{self, InboxCursor, InboxStart, Store, StoreError};
@@ -299,6 +300,27 @@ impl Reads for Views {
 
     async fn receipts(&self, conversation: ConversationId, seq: i64, listed: usize) -> Result<ReceiptsRow, ReadError> {
         Ok(self.store.receipts(conversation, seq, listed).await?)
+    }
+
+    async fn moderates(&self, tenant: TenantId, user: UserId) -> Result<bool, ReadError> {
+        Ok(self.store.moderates(tenant, user).await?)
+    }
+
+    async fn reported(&self, conversation: ConversationId, seq: i64) -> Result<Reported, ReadError> {
+        Ok(self.store.reported(conversation, seq).await?)
+    }
+
+    async fn reports(
+        &self,
+        tenant: TenantId,
+        open: bool,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ReportsPage, ReadError> {
+        let cursor = cursor.map(reports::parse_cursor).transpose()?;
+        // One more than asked for tells whether there are more.
+        let rows = self.store.reports(tenant, open, cursor, i64::from(limit) + 1).await?;
+        Ok(reports::page(rows, open, limit as usize))
     }
 
     async fn user(&self, tenant: TenantId, user: UserId) -> Result<Option<UserRow>, ReadError> {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fields::Change;
-use super::{About, Changed, Context, Reply};
+use super::{About, Changed, Context, Reply, moderation};
 use crate::crypto::Field;
 use crate::domain::ConversationId;
 use crate::domain::conversation::{Command, UpdateConversation};
@@ -85,5 +85,12 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     if let Some(body) = &mut command.conversation_update {
         (body.name, body.topic, body.picture, body.cleared) = (name, topic, picture, cleared);
     }
-    edge.ask_conversation(command).await.map(Changed::from)
+    match command.conversation_update {
+        // What a moderator may, too; nothing in it is sealed for this one command.
+        Some(ref body) if body.freezes() => {
+            moderation::ask(edge, context, data.conversation, Command::Update(body.clone())).await
+        }
+        _ => edge.ask_conversation(command).await,
+    }
+    .map(Changed::from)
 }

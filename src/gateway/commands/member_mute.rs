@@ -1,7 +1,7 @@
 //! `member.mute`: lets users only read, until a time or until it is lifted.
 
 use super::fields::OfRestricted;
-use super::{About, Changed, Context, Reply};
+use super::{About, Changed, Context, Reply, moderation};
 use crate::domain::conversation::Command;
 use crate::gateway::edge::Edge;
 
@@ -20,5 +20,5 @@ pub const ABOUT: About = About::new(
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     let conversation = data.conversation;
     let command = Command::Mute(data.checked(edge, context).await?);
-    edge.ask_conversation(context.command(conversation, command)).await.map(Changed::from)
+    moderation::ask(edge, context, conversation, command).await.map(Changed::from)
 }

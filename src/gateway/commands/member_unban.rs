@@ -1,7 +1,7 @@
 //! `member.unban`: users may be added, or join, again.
 
 use super::fields::{OfMembers, check_count};
-use super::{About, Changed, Context, Reply};
+use super::{About, Changed, Context, Reply, moderation};
 use crate::domain::conversation::{Command, Users};
 use crate::gateway::edge::Edge;
 
@@ -15,5 +15,5 @@ pub const ABOUT: About =
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     check_count(edge, "users", &data.users, 1)?;
     let command = Command::Unban(Users { users: data.users });
-    edge.ask_conversation(context.command(data.conversation, command)).await.map(Changed::from)
+    moderation::ask(edge, context, data.conversation, command).await.map(Changed::from)
 }

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Changed, Context, Nothing, Reply};
+use super::{About, Changed, Context, Nothing, Reply, moderation};
 use crate::domain::ConversationId;
 use crate::domain::conversation::{Command, OfMessage};
-use crate::domain::decision::Done;
 use crate::gateway::edge::Edge;
 
 #[derive(Deserialize, JsonSchema)]
@@ -43,10 +42,15 @@ pub const ABOUT: About = About::new(
 );
 
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
-    let of = OfMessage { seq: data.seq };
-    let (command, answer): (_, fn(_) -> _) = match data.scope {
-        Scope::Everyone => (Command::Delete(of), |done: Done| Answer::Everyone(done.into())),
-        Scope::Me => (Command::Hide(of), |_| Answer::Me(Nothing {})),
-    };
-    edge.ask_conversation(context.command(data.conversation, command)).await.map(answer)
+    let (conversation, of) = (data.conversation, OfMessage { seq: data.seq });
+    match data.scope {
+        Scope::Everyone => {
+            let done = moderation::ask(edge, context, conversation, Command::Delete(of)).await?;
+            Ok(Answer::Everyone(done.into()))
+        }
+        Scope::Me => {
+            edge.ask_conversation(context.command(conversation, Command::Hide(of))).await?;
+            Ok(Answer::Me(Nothing {}))
+        }
+    }
 }

@@ -37,8 +37,10 @@ mod message_delete;
 mod message_edit;
 pub mod message_get;
 mod message_pin;
+mod message_report;
 mod message_send;
 mod message_unpin;
+mod moderation;
 pub mod permissions;
 mod ping;
 pub mod pins;
@@ -53,6 +55,8 @@ mod reaction_add;
 mod reaction_remove;
 mod read;
 pub mod receipts;
+mod report_resolve;
+pub mod reports;
 pub mod requests;
 pub mod search;
 mod thread_read;
@@ -154,6 +158,9 @@ commands! {
     "message.pin" => MessagePin: message_pin,
     "message.unpin" => MessageUnpin: message_unpin,
     "message.get" => MessageGet: message_get,
+    "message.report" => MessageReport: message_report,
+    "report.resolve" => ReportResolve: report_resolve,
+    "reports" => Reports: reports,
     "location.update" => LocationUpdate: location_update,
     "poll.vote" => PollVote: poll_vote,
     "poll.close" => PollClose: poll_close,
@@ -219,6 +226,7 @@ impl Command {
                 | Self::Blocks(_)
                 | Self::Privacy(_)
                 | Self::Receipts(_)
+                | Self::Reports(_)
                 | Self::Search(_)
         )
     }
@@ -262,7 +270,18 @@ impl Context {
     }
 }
 
-/// Waits until `context` sees its own writes to `conversation`, then says how it stands to it.
+/// Waits until `context` sees its own writes to `conversation`, then says how it stands to it, member or not.
+///
+/// # Errors
+/// `not_found`, or `unavailable`.
+async fn membership(edge: &Edge, context: &Context, conversation: ConversationId) -> Result<Membership, Failure> {
+    let partition = edge.partition_of(&conversation.to_string());
+    edge.seen.settle(context.user, Scope::Partition(Journal::Conversations, partition)).await?;
+    let membership = edge.ports.reads.membership(context.tenant, conversation, context.user).await?;
+    membership.ok_or_else(|| Failure::not_found("there is no such conversation"))
+}
+
+/// As [`membership`], of somebody who may see the conversation.
 ///
 /// # Errors
 /// `not_found`, `not_a_member`, or `unavailable`.
@@ -271,10 +290,7 @@ pub(super) async fn may_view(
     context: &Context,
     conversation: ConversationId,
 ) -> Result<Membership, Failure> {
-    let partition = edge.partition_of(&conversation.to_string());
-    edge.seen.settle(context.user, Scope::Partition(Journal::Conversations, partition)).await?;
-    let membership = edge.ports.reads.membership(context.tenant, conversation, context.user).await?;
-    let membership = membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?;
+    let membership = membership(edge, context, conversation).await?;
     policy::allow(membership.standing, Action::View)?;
     Ok(membership)
 }
@@ -293,13 +309,26 @@ pub(super) async fn visible_message(
         return Err(Failure::bad_request("seq must be that of a message: 1 or more"));
     }
     let membership = may_view(edge, context, conversation).await?;
-    let row = if seq > membership.visible_after_seq {
-        edge.ports.reads.messages(context.user, conversation, seq, seq).await?.pop()
-    } else {
-        None
-    };
+    if seq <= membership.visible_after_seq {
+        return Err(no_message());
+    }
+    message_at(edge, context, conversation, seq).await
+}
+
+/// A message that `context` may see, if it is there.
+async fn message_at(
+    edge: &Edge,
+    context: &Context,
+    conversation: ConversationId,
+    seq: i64,
+) -> Result<MessageRow, Failure> {
+    let row = edge.ports.reads.messages(context.user, conversation, seq, seq).await?.pop();
     let over = |row: &MessageRow| row.sent.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now());
-    row.filter(|row| !over(row)).ok_or_else(|| Failure::not_found("there is no such message, or it was removed"))
+    row.filter(|row| !over(row)).ok_or_else(no_message)
+}
+
+fn no_message() -> Failure {
+    Failure::not_found("there is no such message, or it was removed")
 }
 
 /// What most changes answer.

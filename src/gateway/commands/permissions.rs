@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Context, Reply, may_view};
+use super::{About, Context, Reply, membership, moderation};
 use crate::domain::policy::{self, Action, Role, Standing};
 use crate::domain::{ConversationId, ErrorCode, UserId};
 use crate::gateway::edge::Edge;
@@ -22,6 +22,8 @@ pub struct Data {
     pub target: Option<UserId>,
     /// The role that it would get.
     pub role: Option<Role>,
+    /// To which message; of moderators, as some of what they may depends on whether it was reported.
+    pub seq: Option<i64>,
 }
 
 /// Whether and why.
@@ -45,15 +47,14 @@ pub const ABOUT: About = About::new(
 
 /// Asks the views; the command itself is decided by what is then.
 pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
-    let asker = may_view(edge, context, data.conversation).await?.standing;
+    let moderator = moderation::moderates(edge, context).await?;
+    let asker = Standing { moderator, ..membership(edge, context, data.conversation).await?.standing };
     let user = data.user.unwrap_or(context.user);
-    let manages = asker.role.is_some_and(|role| role <= Role::Admin);
-    if user != context.user && !manages {
-        return Err(Failure::new(ErrorCode::Forbidden, "only owners and admins ask what others may do"));
-    }
+    policy::may_ask(asker, user != context.user)?;
     let standing = async |user: UserId| -> Result<Standing, Failure> {
         let membership = edge.ports.reads.membership(context.tenant, data.conversation, user).await?;
-        Ok(membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?.standing)
+        let standing = membership.ok_or_else(|| Failure::not_found("there is no such conversation"))?.standing;
+        Ok(Standing { moderator: moderation::of_tenant(edge, context, user).await?, ..standing })
     };
     let mut asked = if user == context.user { asker } else { standing(user).await? };
     if let Some(target) = data.target {
@@ -64,6 +65,9 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
         }
     }
     asked.wanted_role = data.role;
+    if let Some(seq) = data.seq.filter(|_| asked.moderator) {
+        asked.reported = edge.ports.reads.reported(data.conversation, seq).await?;
+    }
     let answer = match policy::allow(asked, data.action) {
         Ok(()) => Answer { allowed: true, code: None, reason: None },
         Err(refused) => Answer { allowed: false, code: Some(refused.code), reason: Some(refused.message) },

@@ -19,7 +19,7 @@ fn context(world: &World, user: UserId) -> Context {
     Context { tenant: world.tenant, user, socket: None, reads: Arc::new(Semaphore::new(1)) }
 }
 
-fn start(world: &World, user: UserId, kind: &str, data: Value) -> JoinHandle<Result<Value, Failure>> {
+pub fn start(world: &World, user: UserId, kind: &str, data: Value) -> JoinHandle<Result<Value, Failure>> {
     let data = serde_json::value::to_raw_value(&data).unwrap();
     let command = Command::parse(kind, &data);
     let (edge, context) = (world.edge.clone(), context(world, user));
@@ -29,7 +29,7 @@ fn start(world: &World, user: UserId, kind: &str, data: Value) -> JoinHandle<Res
     })
 }
 
-async fn refused(world: &World, user: UserId, kind: &str, data: Value) -> ErrorCode {
+pub async fn refused(world: &World, user: UserId, kind: &str, data: Value) -> ErrorCode {
     start(world, user, kind, data).await.unwrap().unwrap_err().code
 }
 

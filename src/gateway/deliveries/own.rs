@@ -24,6 +24,10 @@ pub fn changed(edge: &Arc<Edge>, state: &MemberState) {
         edge.hub.push(state.tenant, state.user, &shapes::thread_read(state.conversation, read), Worth::Durable, None);
         return;
     }
+    // Of reports devices ask: nothing that they show changes.
+    if state.report.is_some() || state.resolution.is_some() {
+        return;
+    }
     let (edge, state) = (Arc::clone(edge), state.clone());
     tokio::spawn(async move {
         if let Err(failure) = tell(&edge, &state).await {

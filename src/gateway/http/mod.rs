@@ -89,6 +89,7 @@ routes! {
     get "/v1/inbox" => resources::inbox,
     get "/v1/search" => resources::search,
     get "/v1/channels" => entrances::channels,
+    get "/v1/reports" => resources::reports,
     get "/v1/conversations/{id}" => resources::conversation,
     get "/v1/conversations/{id}/messages" => resources::messages,
     get "/v1/conversations/{id}/messages/{seq}" => resources::message,

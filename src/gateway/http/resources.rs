@@ -11,8 +11,8 @@ use crate::domain::policy::{Action, ConversationKind, Role};
 use crate::domain::{ConversationId, Id, UserId, ids};
 use crate::gateway::commands::{
     Command, Moment, events, fields::limit, history, inbox as inbox_command, may_view, message_get,
-    permissions as permissions_command, pins as pins_command, receipts as receipts_command, search as search_command,
-    threads as threads_command,
+    permissions as permissions_command, pins as pins_command, receipts as receipts_command, reports as reports_command,
+    search as search_command, threads as threads_command,
 };
 use crate::gateway::failure::{Failure, json};
 use crate::gateway::ports::Journal;
@@ -71,6 +71,11 @@ pub async fn conversation(State(http): State<Http>, Named(path): Named, Asker(co
     let shape =
         Opener::new(&*edge.ports.keyring, context.tenant).conversation(context.user, row).map_err(Failure::from)?;
     Ok(ok(json(&shape)))
+}
+
+pub async fn reports(State(http): State<Http>, uri: Uri, Asker(context): Asker) -> Answer {
+    let data: reports_command::Data = query(&uri)?;
+    Ok(ok(http.run(context, Command::Reports(data)).await?))
 }
 
 /// Which messages.
@@ -135,11 +140,13 @@ pub struct OfPermissions {
     target: Option<UserId>,
     /// The role that it would get.
     role: Option<Role>,
+    /// To which message; of moderators only.
+    seq: Option<i64>,
 }
 
 pub async fn permissions(State(http): State<Http>, Named(path): Named, uri: Uri, Asker(context): Asker) -> Answer {
-    let (conversation, OfPermissions { user, action, target, role }) = (id(&path)?, query(&uri)?);
-    let data = permissions_command::Data { conversation, user, action, target, role };
+    let (conversation, OfPermissions { user, action, target, role, seq }) = (id(&path)?, query(&uri)?);
+    let data = permissions_command::Data { conversation, user, action, target, role, seq };
     Ok(ok(http.run(context, Command::Permissions(data)).await?))
 }
 

@@ -12,8 +12,9 @@ use super::problem::ok;
 use super::resources::id;
 use super::{Answer, Backend, Http, Named, object};
 use crate::codec::records::UserCommand;
-use crate::domain::UserId;
 use crate::domain::user::{MAX_EXTERNAL_ID_BYTES, MAX_NAME_BYTES, Profile};
+use crate::domain::{ErrorCode, TenantId, UserId};
+use crate::gateway::edge::Edge;
 use crate::gateway::failure::{Failure, json};
 
 /// How long a new user's key may take to arrive here.
@@ -24,8 +25,10 @@ const USER_PATIENCE: Duration = Duration::from_secs(1);
 /// What a tenant says of a user.
 #[derive(Deserialize, JsonSchema)]
 pub struct Told {
-    /// As others see it; at most 256 bytes.
+    /// As others see it; at most 256 bytes. Left out, it has none; but it stays where `moderator` is all that is told.
     name: Option<String>,
+    /// Whether it moderates all conversations of the tenant; what is left out stays.
+    moderator: Option<bool>,
 }
 
 /// A user who is there now.
@@ -43,7 +46,7 @@ pub async fn put(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let edge = &http.edge;
-    let Told { name } = object(&body)?;
+    let Told { name, moderator } = object(&body)?;
     if external_id.is_empty() || external_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Err(Failure::bad_request(format!("external_id must have 1 to {MAX_EXTERNAL_ID_BYTES} bytes")).into());
     }
@@ -51,12 +54,35 @@ pub async fn put(
         return Err(Failure::too_large(format!("name must have at most {MAX_NAME_BYTES} bytes")).into());
     }
     let user = edge.ports.keyring.user_id(tenant, &external_id);
-    edge.ask_user(UserCommand::put(tenant, user, Profile { external_id, name })).await?;
+    let profile = Profile { external_id, name };
+    match moderator {
+        None => drop(edge.ask_user(UserCommand::put(tenant, user, profile)).await?),
+        Some(moderator) => put_moderator(edge, tenant, user, profile, moderator).await?,
+    }
     // So that the user can send, and be added, as soon as this is answered.
     if !edge.ports.keyring.wait_for(tenant, user, KEY_PATIENCE).await {
         return Err(Failure::unavailable("the user is registered, but its key is not here yet; try again").into());
     }
     Ok(ok(json(&Registered { user })))
+}
+
+/// An event of its own, after that of the profile: who asks in vain asks again, and then for no more than is missing.
+async fn put_moderator(
+    edge: &Edge,
+    tenant: TenantId,
+    user: UserId,
+    profile: Profile,
+    moderator: bool,
+) -> Result<(), Failure> {
+    let asked = || edge.ask_user(UserCommand::set_moderator(tenant, user, moderator));
+    if profile.name.is_none() {
+        match asked().await {
+            Err(failure) if failure.code == ErrorCode::NotFound => {}
+            answer => return answer.map(drop),
+        }
+    }
+    edge.ask_user(UserCommand::put(tenant, user, profile)).await?;
+    asked().await.map(drop)
 }
 
 /// Which token.

@@ -5,8 +5,8 @@ use crate::domain::policy::{ConversationKind, History, JoinRule, Role, Standing}
 use crate::domain::{CommandId, ConversationId, Timestamp, UserId};
 
 pub use crate::store::{
-    ChannelRow, EditRow, InviteRow, LocatedRow, MessageRow, PointersRow, ReactionRow, ReceiptsRow, Sealed, ThreadRange,
-    ThreadRow, VotesRow,
+    ChannelRow, EditRow, InviteRow, LocatedRow, MessageRow, PointersRow, ReactionRow, ReceiptsRow, ReportedRow,
+    ResolutionRow, SaidRow, Sealed, ThreadRange, ThreadRow, VotesRow,
 };
 
 /// An event as the view has it.

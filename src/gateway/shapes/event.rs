@@ -123,6 +123,8 @@ impl Opener<'_> {
                 | Event::Hidden(_)
                 | Event::Draft(_)
                 | Event::ThreadRead(_)
+                | Event::Reported(_)
+                | Event::Resolved(_)
                 | Event::Block(_),
             )
             | None => EventData::Unknown {},

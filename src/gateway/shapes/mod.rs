@@ -6,6 +6,7 @@ mod conversation;
 mod event;
 mod message;
 mod passing;
+mod report;
 
 use serde::Serializer;
 
@@ -20,6 +21,8 @@ pub use conversation::Conversation;
 pub use event::{DurableEvent, data};
 pub use message::{Location, Message, PresentMessage};
 pub use passing::{Hidden, Pointer, Presence, Typing, hidden, presence, privacy, receipt, signal, thread_read};
+
+pub use report::ReportedMessage;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// A group that the reader owns: `<conversation>`. Message 1 is the reader's, with a thread of one message; 2 is Bob's; 3 is a live location and 4
-/// a poll of the reader's.
+/// A group that the reader owns: `<conversation>`. Message 1 is the reader's, with a thread of one message; 2 is Bob's, and reported; 3 is a live
+/// location and 4 a poll of the reader's. The reader moderates the tenant.
 pub const CONVERSATION: &str = "cnv_01k9mtsga3vxfb8rht0d0z9xpv";
 /// A member of it: `<bob>`.
 pub const BOB: &str = "usr_01k28zh6hn7p4en0zkwdpbp7zs";

@@ -7,7 +7,7 @@ use super::examples::{BOB, CONVERSATION};
 use super::operation::Operation;
 use crate::domain::user::MAX_EXTERNAL_ID_BYTES;
 use crate::domain::{ConversationId, UserId};
-use crate::gateway::commands::{channels as channels_command, inbox as inbox_command};
+use crate::gateway::commands::{channels as channels_command, inbox as inbox_command, reports as reports_command};
 use crate::gateway::http;
 use crate::gateway::session::Welcome;
 use crate::gateway::shapes::Conversation;
@@ -74,6 +74,14 @@ pub fn search(schemas: &mut Schemas) -> Operation {
         .errors(&[413])
         .query::<http::OfSearch>(schemas, &json!({ "q": "first", "limit": 10 }))
         .answers_as("search")
+}
+
+/// `GET /v1/reports`.
+pub fn reports(schemas: &mut Schemas) -> Operation {
+    Operation::of_user("Messages of the tenant that members reported, for its moderators.")
+        .errors(ERRORS_OF_READS)
+        .query::<reports_command::Data>(schemas, &json!({ "state": "open", "limit": 10 }))
+        .answers_as("reports")
 }
 
 /// `GET /v1/conversations/{id}`.
@@ -178,7 +186,14 @@ pub fn put(schemas: &mut Schemas) -> Operation {
     Operation::of_backend("Creates a user, or updates it.")
         .errors(ERRORS_OF_BACKENDS)
         .named("id", id, json!("carol"))
-        .body(body, vec![json!({ "name": "Carol" })])
+        .body(
+            body,
+            vec![
+                json!({ "name": "Carol" }),
+                json!({ "name": "Carol", "moderator": false }),
+                json!({ "moderator": false }),
+            ],
+        )
         .json(user)
 }
 

@@ -24,7 +24,7 @@ struct Scene {
 impl Scene {
     fn input(&self, command: conversation::Command) -> conversation::Input {
         let Self { tenant, conversation, ada, now } = *self;
-        conversation::Input { tenant, conversation, actor: ada, at: now, command }
+        conversation::Input { tenant, conversation, actor: ada, moderator: false, at: now, command }
     }
 
     fn command(&self, offset: i64, command: conversation::Command) -> Command<Conversations> {

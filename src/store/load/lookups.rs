@@ -30,7 +30,7 @@ pub(super) async fn sends(
 ) -> Result<(), StoreError> {
     let sends = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
         Lookup::Send(user, id) => Some((conversation.to_string(), *id, user.to_string())),
-        Lookup::Message(_) | Lookup::Part(..) | Lookup::Thread(..) => None,
+        Lookup::Message(_) | Lookup::Part(..) | Lookup::Thread(..) | Lookup::Reports(..) => None,
     });
     let (named, (ids, senders)): (Vec<_>, (Vec<_>, Vec<_>)) = sends.map(|(c, id, user)| (c, (id, user))).unzip();
     if named.is_empty() {
@@ -85,7 +85,7 @@ pub(super) async fn messages(
     found: &mut HashMap<ConversationId, Known>,
 ) -> Result<(), StoreError> {
     let messages = lookups.iter().filter_map(|(conversation, lookup)| match lookup {
-        Lookup::Send(..) => None,
+        Lookup::Send(..) | Lookup::Reports(..) => None,
         // With the message that the thread is of.
         Lookup::Message(seq) | Lookup::Thread(seq, _) => Some((conversation.to_string(), *seq, None)),
         Lookup::Part(seq, user) => Some((conversation.to_string(), *seq, Some(user.to_string()))),

@@ -1,5 +1,7 @@
 //! Members: who comes, who goes, and who has which role.
 
+use std::collections::HashSet;
+
 use super::{Outcome, already, bad_request, check_count, conflict, distinct, invites, next};
 use crate::domain::conversation::MAX_MEMBERS;
 use crate::domain::conversation::command::Input;
@@ -28,7 +30,7 @@ pub fn enter(
 
 pub fn add(conversation: &Conversation, input: &Input, users: &[UserId]) -> Outcome {
     check_count(users.len())?;
-    let standing = Standing { banned_until: None, ..conversation.standing(input.actor, input.at) };
+    let standing = Standing { banned_until: None, ..conversation.standing_of(input) };
     policy::allow(standing, Action::AddMembers)?;
     let new: Vec<_> = distinct(users).into_iter().filter(|user| !conversation.members.contains_key(user)).collect();
     for user in &new {
@@ -72,14 +74,18 @@ pub fn remove(conversation: &Conversation, input: &Input, users: &[UserId]) -> O
 
 pub fn leave(conversation: &Conversation, input: &Input) -> Outcome {
     conversation.allow(input, Action::Leave)?;
-    let promoted = heir(conversation, input.actor);
+    let promoted = heir(conversation, &[input.actor]);
     let left = MemberLeft::new(vec![input.actor], LeaveReason::Left);
     next(conversation, input, Event::Left(MemberLeft { promoted, ..left }))
 }
 
-/// Who becomes owner when `leaver` is the last one: the highest role, then the longest member.
-fn heir(conversation: &Conversation, leaver: UserId) -> Option<UserId> {
-    let others = || conversation.members.iter().filter(|(user, _)| **user != leaver);
+/// Who becomes owner when the last ones are among `leavers`: the highest role, then the longest member.
+pub fn heir(conversation: &Conversation, leavers: &[UserId]) -> Option<UserId> {
+    if !leavers.iter().any(|user| conversation.role(*user) == Some(Role::Owner)) {
+        return None;
+    }
+    let leavers: HashSet<_> = leavers.iter().collect();
+    let others = || conversation.members.iter().filter(|(user, _)| !leavers.contains(user));
     if others().any(|(_, member)| member.role == Role::Owner) {
         return None;
     }
@@ -91,7 +97,7 @@ pub fn set_role(conversation: &Conversation, input: &Input, wanted: MemberRole) 
     let Some(member) = conversation.members.get(&wanted.user) else {
         return Err(Rejection::new(ErrorCode::NotFound, "the user is not a member of this conversation"));
     };
-    let standing = conversation.standing(input.actor, input.at).towards(Some(member.role));
+    let standing = conversation.standing_of(input).towards(Some(member.role));
     policy::allow(Standing { wanted_role: Some(wanted.role), ..standing }, Action::SetRole)?;
     if member.role == wanted.role {
         return already(conversation);

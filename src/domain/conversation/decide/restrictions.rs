@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Outcome, already, bad_request, check_count, conflict, distinct, next};
+use super::{Outcome, already, bad_request, check_count, conflict, distinct, members, next};
 use crate::domain::conversation::MAX_RESTRICTED;
 use crate::domain::conversation::command::{Input, Restriction, Users};
 use crate::domain::conversation::event::{Event, LeaveReason, MemberLeft};
@@ -20,8 +20,10 @@ pub fn ban(conversation: &Conversation, input: &Input, ban: &Restriction) -> Out
     }
     check_room(&conversation.bans, &users, input.at)?;
     let present = users.iter().copied().filter(|user| conversation.members.contains_key(user)).collect();
+    // Only a moderator bans owners, and what they leave must not be without one for ever.
+    let promoted = members::heir(conversation, &users);
     let left = MemberLeft::new(present, LeaveReason::Banned);
-    next(conversation, input, Event::Left(MemberLeft { banned: users, until: ban.until, ..left }))
+    next(conversation, input, Event::Left(MemberLeft { promoted, banned: users, until: ban.until, ..left }))
 }
 
 pub fn unban(conversation: &Conversation, input: &Input, users: &Users) -> Outcome {
@@ -55,7 +57,8 @@ fn asked(
     action: Action,
 ) -> Result<Vec<UserId>, Rejection> {
     check_count(users.len())?;
-    conversation.allow(input, Action::View)?;
+    // Who is no member hears that first; a moderator need not be one.
+    conversation.allow(input, Action::View).or_else(|_| conversation.allow(input, action))?;
     if users.contains(&input.actor) {
         return Err(bad_request("users must not name yourself"));
     }
