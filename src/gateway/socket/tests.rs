@@ -85,9 +85,12 @@ impl Client {
 }
 
 async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let comes = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), comes).await.expect("in time");
 }
 
 #[tokio::test]
