@@ -82,9 +82,12 @@ fn of<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
 }
 
 async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let comes = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), comes).await.expect("in time");
 }
 
 #[tokio::test]
