@@ -95,7 +95,7 @@ impl Options {
             read_buffer_bytes: 2_048,
             max_body_bytes: 1_048_576,
             hello_timeout: Duration::from_secs(10),
-            hellos_per_second: 1_000,
+            hellos_per_second: 3_000,
             ping_interval: Duration::from_secs(30),
             command_timeout: Duration::from_secs(10),
             rate: Rate { per_second: 100, burst: 200, refused_before_close: 1_000 },
