@@ -105,6 +105,7 @@ impl World {
         }
         let asked = of(json!({"client_id": Uuid::now_v7(), "poll": {"question": "who?", "options": ["we", "they"]}}));
         let asked = ada.ok("message.send", asked).await["seq"].clone();
+        cyd.ok("message.report", of(json!({"seq": kept, "reason": "spam", "comment": "no world"}))).await;
         cyd.ok("poll.vote", of(json!({"seq": asked, "options": [1]}))).await;
         ada.ok("poll.close", of(json!({"seq": asked}))).await;
         cyd.ok("message.send", of(json!({"client_id": Uuid::now_v7(), "text": "so be it", "thread": asked}))).await;

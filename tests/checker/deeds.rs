@@ -49,8 +49,14 @@ impl Chooser<'_> {
             86..89 => self.members("member.remove", |conversation, users| What::Remove { conversation, users }),
             89..90 => self.create(),
             90..91 => self.invite(),
-            91..92 => self.typing(),
-            92..93 => self.block(),
+            91..92 => self.report(),
+            92..93 => {
+                if self.rng.random() {
+                    self.block()
+                } else {
+                    self.typing()
+                }
+            }
             93..95 => passing("inbox", json!({ "limit": 20 })),
             95..97 => self.look(),
             _ => self.watch(),
@@ -153,6 +159,21 @@ impl Chooser<'_> {
                 let Some(conversation) = self.place() else { return passing("ping", json!({})) };
                 passing("invite.create", json!({ "conversation": conversation, "max_uses": 2 }))
             }
+        }
+    }
+
+    /// One's own messages, removed ones, those that nobody reported: mostly it is refused.
+    fn report(&mut self) -> Deed {
+        let Some((conversation, seq)) = self.newest() else { return passing("ping", json!({})) };
+        let of = |more: Value| {
+            let mut data = json!({ "conversation": conversation, "seq": seq });
+            data.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+            data
+        };
+        match self.rng.random_range(0..4) {
+            0 => passing("reports", json!({ "state": "open", "limit": 10 })),
+            1 => passing("report.resolve", of(json!({ "outcome": "dismissed" }))),
+            _ => passing("message.report", of(json!({ "reason": "spam", "comment": format!("{}", self.number) }))),
         }
     }
 

@@ -84,6 +84,8 @@ pub async fn run(world: &mut World, settings: &Settings, kind: Kind, rebuild: bo
     let began = Instant::now();
     let (phase, phases) = watch::channel(Phase::Act);
     let accounts = world.stack.accounts(kind.name(), settings.clients).await;
+    // Who does not have to be a member to be heard.
+    world.stack.moderates(&accounts[0], true).await;
     let stranger = world.stack.account("stranger").await;
     let stage = Arc::new(Stage::new(world.gateways(), accounts, phases));
     let seed = settings.seed ^ ((kind as u64) << 48);

@@ -1,8 +1,8 @@
 //! The rules of messages that are there: editing, removing, reacting, pinning, and what each member keeps for itself.
 
 use tidings::domain::conversation::{
-    ChangeSettings, Command, Decision, DeleteReason, Event, MAX_EDITS, MAX_PINS, MAX_REACTIONS, MarkRead, Notify,
-    OfMessage, Reaction, Settings,
+    ChangeSettings, Command, Decision, DeleteReason, EditMessage, Event, MAX_EDITS, MAX_PINS, MAX_REACTIONS, MarkRead,
+    Notify, OfMessage, Reaction, SendMessage, Settings,
 };
 use tidings::domain::policy::{ConversationKind, History, Role};
 use tidings::domain::{ConversationId, ErrorCode, Timestamp};
@@ -42,6 +42,31 @@ fn a_message_is_edited_by_its_author_only_and_the_same_edit_is_one() {
     assert_eq!(given.code(2, edit(1, 0)), Some(ErrorCode::Conflict));
     given.when(0, Command::RemoveMembers(tidings::domain::conversation::Users { users: vec![user(2)] }));
     assert_eq!(given.code(2, edit(1, 1)), Some(ErrorCode::NotAMember));
+}
+
+#[test]
+fn guests_mention_users_and_not_everybody() {
+    let mut given = group();
+    given.when(0, set_role(3, Role::Guest));
+    let mentioning = |n: u8, mentions: &[&str]| match send(n) {
+        Command::Send(message) => {
+            let mentions = mentions.iter().map(|mention| (*mention).to_owned()).collect();
+            Command::Send(SendMessage { mentions, ..message })
+        }
+        other => other,
+    };
+    for everybody in ["all", "here"] {
+        assert_eq!(given.code(3, mentioning(2, &[everybody])), Some(ErrorCode::Forbidden), "{everybody}");
+    }
+    assert_eq!(given.code(3, mentioning(3, &[&user(0).to_string()])), None);
+    assert_eq!(given.code(2, mentioning(4, &["all"])), None, "a member does");
+    let changed = |seq: i64, mentions: Vec<String>| match edit(seq, 7) {
+        Command::Edit(edited) => Command::Edit(EditMessage { mentions: Some(mentions), ..edited }),
+        other => other,
+    };
+    assert_eq!(given.code(3, changed(2, vec!["here".into()])), Some(ErrorCode::Forbidden), "nor by an edit");
+    given.when(0, set_role(2, Role::Guest));
+    assert_eq!(given.code(2, changed(3, vec!["all".into()])), None, "what it said before stays");
 }
 
 #[test]

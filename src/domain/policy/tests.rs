@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::error::ErrorCode;
+use crate::domain::user::Privacy;
 
 const KINDS: &[ConversationKind] = ConversationKind::ALL;
 
@@ -145,5 +147,50 @@ fn whatever_the_privacy_oneself_sees_all_and_who_is_blocked_nothing() {
             let contact = sight(privacy, Relation { contact: true, ..relation });
             assert!(contact.status >= seen.status && contact.last_seen >= seen.last_seen, "a stranger sees more");
         }
+    }
+}
+
+/// `docs/permissions.md` is what `allow` says. `UPDATE_DOCS=1 cargo test` writes it again.
+#[test]
+fn the_page_in_docs_is_the_policy() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/permissions.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let (introduction, _) = page.split_once("<!-- tables -->").expect("the mark");
+    let tables: String = KINDS.iter().map(|kind| table(*kind)).collect();
+    let expected = format!("{introduction}<!-- tables -->\n{tables}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &expected).expect("written");
+    } else {
+        assert!(page == expected, "docs/permissions.md is behind: run UPDATE_DOCS=1 cargo test the_page_in_docs");
+    }
+}
+
+fn table(kind: ConversationKind) -> String {
+    let mut out = format!(
+        "\n## {kind}\n\n| action | owner | admin | member | guest | nobody | moderator |\n|---|---|---|---|---|---|---|\n"
+    );
+    for action in Action::ALL {
+        out += &format!("| `{action}` |");
+        let columns = Role::ALL.iter().map(|role| (Some(*role), false)).chain([(None, false), (None, true)]);
+        for (role, moderator) in columns {
+            out += &format!(" {} |", cell(Standing { moderator, ..Standing::new(kind, role) }, *action));
+        }
+        out += "\n";
+    }
+    out
+}
+
+/// Whether it may, whoever it is done to, or to whom.
+fn cell(standing: Standing, action: Action) -> String {
+    let may = |target, wanted_role, reported| {
+        allow(Standing { target: Some(target), wanted_role: Some(wanted_role), reported, ..standing }, action).is_ok()
+    };
+    let to = |target: &Role| Role::ALL.iter().any(|wanted| may(*target, *wanted, Reported::No));
+    let targets: Vec<_> = Role::ALL.iter().filter(|target| to(target)).map(|target| target.to_string()).collect();
+    match targets.len() {
+        0 if may(Role::Member, Role::Member, Reported::Itself) => "reported".to_owned(),
+        0 => String::new(),
+        all if all == Role::ALL.len() => "yes".to_owned(),
+        _ => targets.join(", "),
     }
 }

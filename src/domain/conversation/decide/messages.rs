@@ -17,6 +17,9 @@ use crate::domain::policy::{self, Action, Role};
 use crate::domain::time::HOUR_MS;
 use crate::domain::{ErrorCode, Rejection, Timestamp};
 
+/// Mentions that are of no single user.
+const EVERYBODY: [&str; 2] = ["all", "here"];
+
 pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> Outcome {
     let made = Timestamp::of_uuid(send.client_id).ok_or_else(|| bad_request("client_id is not a UUIDv7"))?;
     if made < input.at.plus(-CLIENT_ID_MAX_AGE_MS) || made > input.at.plus(CLIENT_ID_MAX_AHEAD_MS) {
@@ -28,6 +31,7 @@ pub fn send(conversation: &Conversation, input: &Input, send: &SendMessage) -> O
         return Ok(Decision::Done(Done { position: sent.position, seq: sent.seq, at: sent.at, duplicate: true }));
     }
     conversation.allow(input, Action::Send)?;
+    check_mentions(conversation, input, &send.mentions, &[])?;
     check_slow_mode(conversation, input)?;
     let at = input.at.max(conversation.last_at);
     check_content(send, at)?;
@@ -64,6 +68,17 @@ fn check_content(send: &SendMessage, at: Timestamp) -> Result<(), Rejection> {
         return Err(bad_request(&format!("expires_in_ms is from {} to {}", EXPIRY_MS.start(), EXPIRY_MS.end())));
     }
     polls::check(send, at)
+}
+
+/// That who mentions everybody, and did not `before`, may.
+fn check_mentions(
+    conversation: &Conversation,
+    input: &Input,
+    mentions: &[String],
+    before: &[String],
+) -> Result<(), Rejection> {
+    let everybody = |mentions: &[String]| mentions.iter().any(|mention| EVERYBODY.contains(&mention.as_str()));
+    if everybody(mentions) && !everybody(before) { conversation.allow(input, Action::MentionAll) } else { Ok(()) }
 }
 
 /// The number of the next message in the thread of `root`.
@@ -104,6 +119,7 @@ pub fn edit(conversation: &Conversation, input: &Input, edit: &EditMessage) -> O
     if message.fingerprint.as_ref() == Some(&edit.fingerprint) && message.mentions == mentions {
         return already(conversation);
     }
+    check_mentions(conversation, input, &mentions, &message.mentions)?;
     if message.forwarded {
         return Err(conflict("what was forwarded is not changed; send a new message"));
     }
