@@ -101,7 +101,8 @@ pub enum AdminCommand {
     },
     /// Rebuild a projection from the public streams beside the live one, and switch; or all of a database that is new
     Rebuild {
-        /// groups, inbox, messages, timeline, users or last_seen; or all
+        /// Its name, a folder of `projections/`: entrances, groups, inbox, last_seen, messages, pins, polls, reactions, reports, restrictions, threads,
+        /// timeline or users; or all
         name: String,
         #[command(flatten)]
         settings: Settings,

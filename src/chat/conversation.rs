@@ -52,6 +52,8 @@ pub(crate) struct Chat {
     pub(crate) read_seq: u64,
     /// The greatest position heard of.
     pub(crate) position: u64,
+    /// At the top of the list.
+    pub(crate) pinned: bool,
     /// Of the last activity, RFC 3339: the list's order.
     pub(crate) active_at: String,
     /// By (seq, position): a notice stands after the message that was newest when it came.
@@ -109,6 +111,7 @@ impl Chat {
         self.position = self.position.max(entry.last_position);
         self.last_seq = self.last_seq.max(entry.last_seq);
         self.read_seq = self.read_seq.max(entry.read_seq);
+        self.pinned = entry.pinned;
         let last_at = entry.last_message.as_ref().and_then(|message| message.at.clone());
         if let Some(at) = last_at.or_else(|| entry.joined_at.clone()) {
             self.touch(&at);

@@ -12,6 +12,7 @@ mod input;
 mod model;
 mod plain;
 mod run;
+mod said;
 mod terminal;
 mod text;
 mod view;

@@ -88,7 +88,7 @@ impl Model {
     /// The list: latest activity first.
     pub(crate) fn ordered(&self) -> Vec<&Chat> {
         let mut chats: Vec<&Chat> = self.chats.values().collect();
-        chats.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.id.cmp(&b.id)));
+        chats.sort_by(|a, b| (b.pinned, &b.active_at).cmp(&(a.pinned, &a.active_at)).then_with(|| a.id.cmp(&b.id)));
         chats
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::chat::Args;
 use crate::chat::directory::Directory;
+use crate::chat::said::said;
 use crate::chat::text::{Clock, clean_line, short_id, with_causes};
 
 /// Sends without an answer. Above this no more lines are read.
@@ -135,7 +136,7 @@ impl Plain {
         }
         let sender = self.name(message.sender.as_deref().unwrap_or_default()).await;
         let time = self.clock.time(message.at.as_deref().unwrap_or_default());
-        let text = clean_line(message.text.as_deref().unwrap_or_default());
+        let text = clean_line(&said(message));
         // Not `println!`: a reader that went away is an error here, not a panic.
         let mut out = std::io::stdout().lock();
         writeln!(out, "{time} {sender}: {text}").and_then(|()| out.flush()).context("cannot write the output")

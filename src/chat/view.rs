@@ -9,6 +9,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 use crate::chat::conversation::{Chat, Item, Outgoing};
 use crate::chat::input::Input;
 use crate::chat::model::{Line, Model};
+use crate::chat::said::said;
 use crate::chat::text::{Clock, clean, clean_line, fit, width, wrap};
 
 /// Below these sizes the list, then the title and the lines around the messages, give way.
@@ -214,17 +215,7 @@ fn content(message: &tidings_client::Message) -> (String, Style) {
     if message.deleted {
         return ("(removed)".to_owned(), DIM);
     }
-    let mut text = clean(message.text.as_deref().unwrap_or_default());
-    for attachment in &message.attachments {
-        text.push_str(&format!(" [{}]", clean_line(&attachment.name)));
-    }
-    if message.location.is_some() {
-        text.push_str(" [location]");
-    }
-    if message.edited_at.is_some() {
-        text.push_str(" (edited)");
-    }
-    (text, Style::new())
+    (said(message), Style::new())
 }
 
 /// `✓` accepted; `✓✓` read by the other; in groups, by how many.
