@@ -309,6 +309,7 @@ fn sealed_event(record: &ConversationEvent) -> Event {
         Some(domain::Event::Created(created)) => created.members.iter().map(|member| member.user).collect(),
         Some(domain::Event::Joined(joined)) => joined.users,
         Some(domain::Event::Left(left)) => left.users,
+        Some(domain::Event::Declined(of)) => of.users,
         Some(domain::Event::Muted(of) | domain::Event::Unmuted(of) | domain::Event::Unbanned(of)) => of.users,
         _ => Vec::new(),
     };

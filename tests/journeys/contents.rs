@@ -161,10 +161,10 @@ async fn a_forward_names_who_wrote_it_first_and_nothing_else() {
     let dot = crew.stack.account("Dot").await;
     let (mut d, _) = Person::online(&crew.stack.address, &dot, None).await;
     let direct = crew.bob.direct(&dot).await;
-    let forward = json!({ "conversation": crew.group, "seq": sent["seq"] });
+    let forward = forward_of(&crew.group, &sent["seq"]);
     let data = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": forward });
     assert_eq!(d.code("message.send", data.clone()).await, "not_a_member", "it reads what it may read");
-    crew.bob.ok("message.send", data).await;
+    let mut first = crew.bob.ok("message.send", data.clone()).await;
     let heard = d.event("message.sent").await["data"].clone();
     assert_eq!((&heard["text"], &heard["contact"]), (&json!("call Cyd"), &contact));
     assert_eq!(heard["sender"], json!(crew.bob.account.user));
@@ -172,7 +172,7 @@ async fn a_forward_names_who_wrote_it_first_and_nothing_else() {
     assert!(!heard.to_string().contains(&crew.group), "{heard}");
 
     // And on: it is still the first author's.
-    let forward = json!({ "conversation": direct, "seq": heard["seq"] });
+    let forward = forward_of(&direct, &heard["seq"]);
     let data = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": forward });
     let again = d.ok("message.send", data).await;
     let shown = d.ok("message.get", json!({ "conversation": direct, "seq": again["seq"] })).await;
@@ -180,8 +180,21 @@ async fn a_forward_names_who_wrote_it_first_and_nothing_else() {
     let edit = json!({ "conversation": direct, "seq": again["seq"], "text": "other words" });
     assert_eq!(d.code("message.edit", edit).await, "conflict");
     let nothing = json!({ "conversation": crew.group, "seq": 99 });
-    let data = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": nothing });
-    assert_eq!(crew.bob.code("message.send", data).await, "not_found");
+    let missing = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": nothing });
+    assert_eq!(crew.bob.code("message.send", missing).await, "not_found");
+
+    // A retry is answered as the first try was, also where the original is not to be had any more.
+    let delete = crew.of(json!({ "seq": sent["seq"], "scope": "everyone" }));
+    crew.ada.ok("message.delete", delete).await;
+    crew.bob.event("message.deleted").await;
+    first["duplicate"] = json!(true);
+    assert_eq!(crew.bob.ok("message.send", data).await, first);
+    let new = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": forward_of(&crew.group, &sent["seq"]) });
+    assert_eq!(crew.bob.code("message.send", new).await, "not_found", "but it is not sent anew");
+}
+
+fn forward_of(conversation: &str, seq: &Value) -> Value {
+    json!({ "conversation": conversation, "seq": seq })
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::{About, Context, Reply, visible_message};
 use crate::codec::records::ConversationCommand;
 use crate::crypto::Field;
 use crate::domain::conversation::{Command, Forward, SendMessage};
+use crate::domain::decision::Done;
 use crate::domain::{ConversationId, Timestamp, UserId};
 use crate::gateway::edge::Edge;
 use crate::gateway::failure::Failure;
@@ -111,11 +112,13 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
                 "forward repeats a message as it is; send what is to be added in another",
             ));
         }
-        Some(of) => {
-            let (forward, said) = original(edge, context, of).await?;
-            body.forward = Some(forward);
-            said
-        }
+        Some(of) => match original(edge, context, of).await {
+            Ok((forward, said)) => {
+                body.forward = Some(forward);
+                said
+            }
+            Err(refused) => return sent_before(edge, context, data.conversation, body, refused).await,
+        },
         None => {
             if content.is_none() || data.text.is_some() {
                 check_text(data.text.as_deref().unwrap_or_default(), max_bytes)?;
@@ -125,8 +128,32 @@ pub async fn run(edge: &Edge, context: &Context, data: Data) -> Reply<Answer> {
     };
     let mut command = context.command(data.conversation, Command::Send(body));
     seal(edge, context, &mut command, &said)?;
-    let done = edge.ask_conversation(command).await?;
-    Ok(Answer { seq: done.seq, position: done.position, at: done.at, duplicate: done.duplicate })
+    edge.ask_conversation(command).await.map(Answer::from)
+}
+
+impl From<Done> for Answer {
+    fn from(done: Done) -> Self {
+        Self { seq: done.seq, position: done.position, at: done.at, duplicate: done.duplicate }
+    }
+}
+
+/// The answer to a forward whose original is not to be had any more: if it was sent before, what was answered then. The conversation's owner
+/// knows that, and takes nothing else of what says nothing.
+async fn sent_before(
+    edge: &Edge,
+    context: &Context,
+    conversation: ConversationId,
+    body: SendMessage,
+    refused: Failure,
+) -> Reply<Answer> {
+    if refused.code.retryable() {
+        return Err(refused);
+    }
+    match edge.ask_conversation(context.command(conversation, Command::Send(body))).await {
+        Ok(done) => Ok(done.into()),
+        Err(failure) if failure.code.retryable() => Err(failure),
+        Err(_) => Err(refused),
+    }
 }
 
 fn check(data: &Data) -> Result<(), Failure> {
