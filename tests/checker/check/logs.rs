@@ -8,9 +8,10 @@ use crate::history::{Event, History, What};
 pub fn check(history: &History, logs: &Logs<'_>, findings: &mut Findings) {
     for (conversation, events) in &history.ending.sealed {
         let Some(log) = logs.get(conversation) else { continue };
-        let shown = log.events.values().map(|event| Event { text: None, ..(*event).clone() });
-        findings.require(shown.eq(events.iter().cloned()), Kind::Streams, || {
-            format!("{conversation} is another in the public stream than in `events`")
+        let shown: Vec<_> = log.events.values().map(|event| Event { text: None, ..(*event).clone() }).collect();
+        findings.require(shown == *events, Kind::Streams, || {
+            let odd = shown.iter().zip(events).find(|(shown, public)| shown != public);
+            format!("{conversation} is another in the public stream than in `events`; they differ first at {odd:?}")
         });
         numbered(&format!("{conversation} in the public stream"), log, findings);
     }
