@@ -437,8 +437,14 @@ async fn client_ids_are_kept_as_long_as_a_command_can_name_them_and_reads_use_in
     let page = include_str!("../src/store/queries/page.sql");
     let changes = include_str!("../src/store/queries/changes.sql");
     let asked = r#"'[{"user": "u7", "cursor": [15000]}, {"user": "u8", "cursor": null}]'"#;
-    let page = page.replace("$1", "'u7'").replace("$2", "NULL").replace("$3", "''").replace("$4", "50");
-    for query in [page, changes.replace("$1", asked)] {
+    let filled = |query: &str, values: &[&str]| {
+        let numbered = values.iter().zip(1..);
+        numbered.fold(query.to_owned(), |query, (value, n)| query.replace(&format!("${n}"), value))
+    };
+    let first = filled(page, &["'u7'", "NULL", "NULL", "NULL", "NULL", "0", "50"]);
+    let next = filled(page, &["'u7'", "FALSE", "5000", "'c5007'", "FALSE", "0", "50"]);
+    let by_id = filled(include_str!("../src/store/queries/page_by_id.sql"), &["'u7'", "'c5'", "TRUE", "0", "50"]);
+    for query in [first, next, by_id, filled(changes, &[asked])] {
         let plan = format!("EXPLAIN {query}{entry}");
         let plan: Vec<String> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(plan)).fetch_all(world.store.pool()).await.expect("a plan");

@@ -54,7 +54,8 @@ fn line(value: &Value) -> String {
 }
 
 fn card(contact: &Value) -> String {
-    let phones = contact["phones"].as_array().into_iter().flatten().chain(contact["emails"].as_array().into_iter().flatten());
+    let phones =
+        contact["phones"].as_array().into_iter().flatten().chain(contact["emails"].as_array().into_iter().flatten());
     let ways: String = phones.map(|way| format!(", {}", line(way))).collect();
     format!("[{}{ways}]", line(&contact["name"]))
 }
@@ -86,7 +87,8 @@ mod tests {
         assert_eq!(of(place), "[at 47.3769, 8.5000, live]");
         let card = json!({"contact": {"name": "Cyd\u{1b}[2J", "phones": ["+41 44"], "emails": ["c@d"]}});
         assert_eq!(of(card), "[Cyd[2J, +41 44, c@d]");
-        let forwarded = json!({"text": "so it is", "forwarded": {"author": "usr_a"}, "reactions": {"👍": {"count": 2}}});
+        let forwarded =
+            json!({"text": "so it is", "forwarded": {"author": "usr_a"}, "reactions": {"👍": {"count": 2}}});
         assert_eq!(of(forwarded), "↪ so it is 👍2");
         let answer = json!({"text": "yes", "reply_to": 3, "edited_at": "2026-01-01T00:00:00.000Z", "replies": 2});
         assert_eq!(of(answer), "(to 3) yes (edited) (2 in its thread)");

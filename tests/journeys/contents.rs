@@ -173,8 +173,8 @@ async fn a_forward_names_who_wrote_it_first_and_nothing_else() {
 
     // And on: it is still the first author's.
     let forward = forward_of(&direct, &heard["seq"]);
-    let data = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": forward });
-    let again = d.ok("message.send", data).await;
+    let on = json!({ "conversation": direct, "client_id": Uuid::now_v7(), "forward": forward });
+    let again = d.ok("message.send", on).await;
     let shown = d.ok("message.get", json!({ "conversation": direct, "seq": again["seq"] })).await;
     assert_eq!((&shown["forwarded"], &shown["contact"]), (&heard["forwarded"], &contact));
     let edit = json!({ "conversation": direct, "seq": again["seq"], "text": "other words" });
