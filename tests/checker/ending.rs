@@ -310,6 +310,7 @@ fn sealed_event(record: &ConversationEvent) -> Event {
         Some(domain::Event::Joined(joined)) => joined.users,
         Some(domain::Event::Left(left)) => left.users,
         Some(domain::Event::Declined(of)) => of.users,
+        Some(domain::Event::Requested) => vec![record.actor],
         Some(domain::Event::Muted(of) | domain::Event::Unmuted(of) | domain::Event::Unbanned(of)) => of.users,
         _ => Vec::new(),
     };
