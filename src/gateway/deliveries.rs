@@ -32,8 +32,8 @@ const KEY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it looks.
 const KEY_POLL: Duration = Duration::from_millis(20);
 const BATCH_RECORDS: usize = 512;
-/// A delivery of this size has a thousand recipients or more.
-const LARGE_BYTES: usize = 16_384;
+/// After so much, some ten thousand pushes, others have a turn. Not sooner: what comes together is written to a socket at once.
+const TAKEN_BYTES: usize = 131_072;
 
 /// Why deliveries end. Every socket was closed: what was missed is fetched after the next `hello`.
 #[derive(Debug, thiserror::Error)]
@@ -104,9 +104,12 @@ impl Deliveries {
             let waiting = !self.is_settled();
             tokio::select! {
                 batch = records.next(BATCH_RECORDS) => {
+                    let mut taken = 0;
                     for fetched in batch? {
                         self.take(&fetched)?;
-                        if fetched.value.is_some_and(|value| value.len() > LARGE_BYTES) {
+                        taken += fetched.value.map_or(0, |value| value.len());
+                        if taken > TAKEN_BYTES {
+                            taken = 0;
                             tokio::task::yield_now().await;
                         }
                     }
