@@ -60,11 +60,15 @@ impl Journey {
                 }
             });
         }
-        sessions.look(|look| {
-            let gone = others.iter().filter(|user| !self.board_one(look, **user));
-            let gone: Vec<_> = gone.copied().collect();
-            self.offline.each.extend(gone);
-        });
+        for some in others.chunks(LOOKED_UP) {
+            sessions.look(|look| {
+                for user in some {
+                    if !self.board_one(look, *user) {
+                        self.offline.each.push(*user);
+                    }
+                }
+            });
+        }
         self.offline.reached = reached;
     }
 
@@ -93,8 +97,8 @@ impl Journey {
 
 impl Stop {
     /// The recipients, so many that a delivery may have them; at least one part, be it empty.
-    pub fn parts(&self) -> impl Iterator<Item = Bytes> {
-        let all = Bytes::copy_from_slice(&self.recipients);
+    pub fn parts(self) -> impl Iterator<Item = Bytes> {
+        let all = Bytes::from(self.recipients);
         let part = MOST_RECIPIENTS * ID_BYTES;
         let starts = (0..all.len().max(1)).step_by(part);
         starts.map(move |start| all.slice(start..all.len().min(start + part)))

@@ -58,15 +58,16 @@ impl Router {
         }
         let mut appending = Vec::with_capacity(journey.stops.len());
         for stop in journey.stops {
-            let reply = outcome.reply.as_ref().filter(|(to, _)| to.incarnation == stop.gateway.incarnation);
+            let gateway = stop.gateway;
+            let reply = outcome.reply.as_ref().filter(|(to, _)| to.incarnation == gateway.incarnation);
             let mut reply = reply.map(|(to, answer)| {
                 let aggregate = outcome.aggregate.map(|id| id.to_string()).unwrap_or_default();
                 reply_of(to.reference, aggregate, answer)
             });
             for recipients in stop.parts() {
-                let delivery = delivery_of(partition, outcome, stop.gateway.incarnation, recipients, reply.take());
+                let delivery = delivery_of(partition, outcome, gateway.incarnation, recipients, reply.take());
                 let (value, key) = (self.codec.encode(&delivery)?, delivery.incarnation.as_bytes());
-                let to = (topics::DELIVERIES, stop.gateway.partition);
+                let to = (topics::DELIVERIES, gateway.partition);
                 appending.push(self.producer.append_patiently(to.0, to.1, key, Some(&value)).await?);
             }
         }
