@@ -207,14 +207,15 @@ fn key_record(
 fn event_of(event: Option<UserEvent>, key: Option<UserKey>) -> Option<Event> {
     let key = key.map(|key| WrappedKey { version: key.version, master: key.master, wrapped: key.wrapped });
     let Some(event) = event else { return key.map(Event::Rewrapped) };
-    match (event.r#type.as_str(), event.user_blocked, event.user_privacy) {
-        ("user.blocked", Some(of), _) => return Some(Event::Blocked(of)),
-        ("user.unblocked", Some(of), _) => return Some(Event::Unblocked(of)),
-        ("user.privacy_changed", _, Some(privacy)) => return Some(Event::PrivacyChanged(privacy)),
-        _ => {}
-    }
-    if let ("user.moderator_changed", Some(moderator)) = (event.r#type.as_str(), event.user_moderator) {
-        return Some(Event::ModeratorChanged(moderator));
+    let named = match event.r#type.as_str() {
+        "user.blocked" => event.user_blocked.map(Event::Blocked),
+        "user.unblocked" => event.user_blocked.map(Event::Unblocked),
+        "user.privacy_changed" => event.user_privacy.map(Event::PrivacyChanged),
+        "user.moderator_changed" => event.user_moderator.map(Event::ModeratorChanged),
+        _ => None,
+    };
+    if named.is_some() {
+        return named;
     }
     match (event.user_registered, event.user_updated, key) {
         (Some(profile), _, Some(key)) => Some(Event::Registered { profile, key }),
