@@ -204,7 +204,7 @@ async fn only_who_moves_the_checkpoint_writes_and_two_may_clear_at_once() {
 async fn the_newest_with_all_terms_are_found_in_each_place() {
     let (parts, _data, world) = start().await;
     let (one, other) = (ConversationId::from_bytes([1; 16]), ConversationId::from_bytes([2; 16]));
-    let hash = |place: ConversationId, word: &str| world.key.hash(place, &Term::Word(word.into()).bytes());
+    let hash = |place: ConversationId, word: &str| world.key.hashes(place, [Term::Word(word.into()).bytes()])[0];
     for (place, seq, words) in [(one, 1, "a b"), (one, 2, "a"), (one, 3, "a b c"), (one, 4, "b"), (other, 9, "a b")] {
         let terms: Vec<_> = words.split(' ').map(|word| hash(place, word)).collect();
         let insert = "INSERT INTO search_terms SELECT unnest($1::BIGINT[]), $2, $2";

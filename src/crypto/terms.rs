@@ -8,6 +8,9 @@ use ring::hmac;
 use super::KeyBytes;
 use crate::domain::ConversationId;
 
+/// Of a hash, those that are the conversation's.
+const PLACE_BYTES: usize = 3;
+
 /// The key under which terms are hashed. The same for ever, or what is stored would have to be made anew.
 #[derive(Clone)]
 pub struct TermKey(hmac::Key);
@@ -17,16 +20,24 @@ impl TermKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
     }
 
-    /// The first 8 bytes, big-endian, of HMAC-SHA256 over the conversation (16 bytes) and the term. So the same word has another hash in
-    /// each conversation. 64 bits are few enough to collide: who finds something by its hash looks at the text, too.
-    pub fn hash(&self, conversation: ConversationId, term: &[u8]) -> i64 {
+    /// A hash of each of `terms` in `conversation`: 3 bytes that are the conversation's and 5 that are the term's there, big-endian, each
+    /// the first of an HMAC-SHA256, over the conversation (16 bytes), and over the conversation and the term. So the same word has another
+    /// hash in each conversation, and those of one conversation stand side by side in an index: what is said where much is said touches
+    /// few of its pages. 64 bits are few enough to collide, 40 even more so: who finds something by its hash looks at the text, too.
+    pub fn hashes<T: AsRef<[u8]>>(&self, conversation: ConversationId, terms: impl IntoIterator<Item = T>) -> Vec<i64> {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(conversation.as_bytes());
-        context.update(term);
-        let tag = context.sign();
-        let mut first = [0; 8];
-        first.copy_from_slice(&tag.as_ref()[..8]);
-        i64::from_be_bytes(first)
+        let place = context.clone().sign();
+        let hash = |term: T| {
+            let mut context = context.clone();
+            context.update(term.as_ref());
+            let tag = context.sign();
+            let mut both = [0; 8];
+            both[..PLACE_BYTES].copy_from_slice(&place.as_ref()[..PLACE_BYTES]);
+            both[PLACE_BYTES..].copy_from_slice(&tag.as_ref()[..8 - PLACE_BYTES]);
+            i64::from_be_bytes(both)
+        };
+        terms.into_iter().map(hash).collect()
     }
 }
 
@@ -40,17 +51,25 @@ impl fmt::Debug for TermKey {
 mod tests {
     use super::*;
 
+    fn hash(key: u8, conversation: u8, term: &str) -> i64 {
+        let key = TermKey::new(&KeyBytes::new([key; 32]));
+        key.hashes(ConversationId::from_bytes([conversation; 16]), [term])[0]
+    }
+
     #[test]
     fn a_hash_is_of_key_conversation_and_term() {
-        let (key, place) = (TermKey::new(&KeyBytes::new([1; 32])), ConversationId::from_bytes([2; 16]));
-        let one = key.hash(place, b"wpier");
-        assert_eq!(one, TermKey::new(&KeyBytes::new([1; 32])).hash(place, b"wpier"));
-        for other in [
-            TermKey::new(&KeyBytes::new([3; 32])).hash(place, b"wpier"),
-            key.hash(ConversationId::from_bytes([3; 16]), b"wpier"),
-            key.hash(place, b"wpeer"),
-        ] {
+        let one = hash(1, 2, "wpier");
+        assert_eq!(one, hash(1, 2, "wpier"));
+        for other in [hash(3, 2, "wpier"), hash(1, 3, "wpier"), hash(1, 2, "wpeer")] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn those_of_a_conversation_stand_side_by_side() {
+        let place = |hash: i64| hash >> 40;
+        assert_eq!(place(hash(1, 2, "wpier")), place(hash(1, 2, "wpeer")));
+        assert_ne!(place(hash(1, 2, "wpier")), place(hash(1, 3, "wpier")));
+        assert_ne!(place(hash(1, 2, "wpier")), place(hash(3, 2, "wpier")), "it is a hash, too");
     }
 }

@@ -61,6 +61,19 @@ pub struct Id<K>([u8; 16], PhantomData<fn() -> K>);
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 26;
+/// What a digit stands for; 32 and more are none. Ids are in every record, many times: to look for each digit in the alphabet is seen in a profile.
+const VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+        {
+            values[ALPHABET[value] as usize] = value as u8;
+        }
+        value += 1;
+    }
+    values
+};
 
 impl<K: Kind> Id<K> {
     /// From raw bits.
@@ -142,12 +155,14 @@ impl<K: Kind> FromStr for Id<K> {
         if digits[0] > b'7' {
             return Err(error);
         }
-        let mut value: u128 = 0;
+        let (mut value, mut all) = (0_u128, 0);
         for digit in digits {
-            match ALPHABET.iter().position(|a| a == digit) {
-                Some(bits) => value = value << 5 | bits as u128,
-                None => return Err(error),
-            }
+            let bits = VALUES[usize::from(*digit)];
+            all |= bits;
+            value = value << 5 | u128::from(bits & 31);
+        }
+        if all > 31 {
+            return Err(error);
         }
         Ok(Self::from_bytes(value.to_be_bytes()))
     }

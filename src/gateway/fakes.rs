@@ -264,9 +264,12 @@ impl Keyring for FakeKeys {
         Some(Self::sealed(text))
     }
 
-    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64 {
-        let digest = digest(&SHA256, &[conversation.as_bytes(), term].concat());
-        i64::from_be_bytes(std::array::from_fn(|n| digest.as_ref()[n]))
+    fn terms(&self, conversation: ConversationId, terms: &[Vec<u8>]) -> Vec<i64> {
+        let hash = |term: &Vec<u8>| {
+            let digest = digest(&SHA256, &[conversation.as_bytes(), &term[..]].concat());
+            i64::from_be_bytes(std::array::from_fn(|n| digest.as_ref()[n]))
+        };
+        terms.iter().map(hash).collect()
     }
 
     fn seal_shown(&self, _: Place, _: Field, text: &str) -> Option<Bytes> {

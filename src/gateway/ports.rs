@@ -258,8 +258,8 @@ pub trait Keyring: Send + Sync {
     fn open_written(&self, place: Place, author: UserId, field: Field, sealed: &[u8]) -> Result<String, OpenError>;
     /// What tells that `author` wrote the same text for message `seq`, and nothing to others. None: there is no key here.
     fn fingerprint(&self, author: UserId, conversation: ConversationId, seq: i64, text: &str) -> Option<Bytes>;
-    /// The hash of what can be searched for in `conversation`.
-    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64;
+    /// Of each of what can be searched for in `conversation`, the hash.
+    fn terms(&self, conversation: ConversationId, terms: &[Vec<u8>]) -> Vec<i64>;
     /// Seals what a conversation shows of itself under its key. None: no randomness to be had.
     fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes>;
     /// Opens what a conversation shows of itself.

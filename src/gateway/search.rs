@@ -220,7 +220,7 @@ impl Looking<'_> {
         let keyring = &self.edge.ports.keyring;
         let bytes: Vec<_> = self.terms.iter().map(Term::bytes).collect();
         let wanted = |place: &Searchable| WantedTerms {
-            terms: bytes.iter().map(|term| keyring.term(place.conversation, term)).collect(),
+            terms: keyring.terms(place.conversation, &bytes),
             before: self.before(place.conversation, from),
             after_seq: place.visible_after_seq,
         };

@@ -28,7 +28,8 @@ fn row(seq: i64, at: i64, text: &str) -> MessageRow {
 /// Says `text`; the index has `indexed` of it.
 fn say(world: &World, conversation: ConversationId, row: MessageRow, indexed: &str) {
     let terms = Term::of_message(row.sender, Some(indexed));
-    let hashes = terms.iter().map(|term| world.edge.ports.keyring.term(conversation, &term.bytes())).collect();
+    let bytes: Vec<_> = terms.iter().map(Term::bytes).collect();
+    let hashes = world.edge.ports.keyring.terms(conversation, &bytes);
     world.search.indexed.lock().expect("not poisoned").push((row.at, row.sent.seq, hashes));
     world.search.messages.lock().expect("not poisoned").push((conversation, row));
 }

@@ -125,7 +125,7 @@ impl Cutter<'_> {
     }
 
     fn hashes(&self, conversation: ConversationId, terms: Vec<Term>) -> Vec<i64> {
-        let mut hashes: Vec<_> = terms.iter().map(|term| self.key.hash(conversation, &term.bytes())).collect();
+        let mut hashes = self.key.hashes(conversation, terms.iter().map(Term::bytes));
         hashes.sort_unstable();
         hashes.dedup();
         hashes

@@ -24,6 +24,8 @@ use crate::store::Store;
 use partition::Work;
 use texts::{Keys, Texts};
 
+/// How long records may wait in Kafka to come together.
+const FETCH_WAIT: Duration = Duration::from_millis(100);
 const SOURCE: &str = topics::CONVERSATION_EVENTS;
 
 /// How many partitions stand still at a record that somebody must look at.
@@ -81,7 +83,7 @@ pub struct Options {
 /// # Errors
 /// If the group cannot be joined or cannot go on.
 pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let reader = Arc::new(Reader::new(&options.client, SOURCE)?);
+    let reader = Arc::new(Reader::patient(&options.client, SOURCE, FETCH_WAIT)?);
     let keys = Reader::new(&options.client, topics::USER_KEYS)?;
     let texts: Arc<dyn Texts> = Arc::new(Keys::new(options.keyring.clone(), keys));
     let group = format!("indexer-{SOURCE}");

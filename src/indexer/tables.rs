@@ -32,12 +32,11 @@ pub struct Checkpoint {
 /// # Errors
 /// If Postgres fails.
 pub async fn checkpoint(pool: &PgPool, partition: i32) -> Result<Option<Checkpoint>, sqlx::Error> {
-    let row: Option<(i64, bool)> = sqlx::query_as(
-        "SELECT next_offset, complete FROM search_checkpoints WHERE partition = $1 AND next_offset >= 0",
-    )
-    .bind(partition)
-    .fetch_optional(pool)
-    .await?;
+    let row: Option<(i64, bool)> =
+        sqlx::query_as("SELECT indexed_to, complete FROM search_checkpoints WHERE partition = $1 AND indexed_to >= 0")
+            .bind(partition)
+            .fetch_optional(pool)
+            .await?;
     Ok(row.map(|(next_offset, complete)| Checkpoint { next_offset, complete }))
 }
 
@@ -47,8 +46,8 @@ pub async fn checkpoint(pool: &PgPool, partition: i32) -> Result<Option<Checkpoi
 /// If Postgres fails.
 pub async fn forget(pool: &PgPool, partition: i32) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO search_checkpoints (partition, next_offset, complete) VALUES ($1, $2, FALSE)
-         ON CONFLICT (partition) DO UPDATE SET next_offset = EXCLUDED.next_offset, complete = FALSE",
+        "INSERT INTO search_checkpoints (partition, indexed_to, complete) VALUES ($1, $2, FALSE)
+         ON CONFLICT (partition) DO UPDATE SET indexed_to = EXCLUDED.indexed_to, complete = FALSE",
     )
     .bind(partition)
     .bind(CLEARING)
@@ -63,7 +62,7 @@ pub async fn forget(pool: &PgPool, partition: i32) -> Result<(), sqlx::Error> {
 /// If Postgres fails.
 pub async fn clear(pool: &PgPool, partition: i32, offset: i64) -> Result<bool, sqlx::Error> {
     sqlx::query(
-        "INSERT INTO search_checkpoints (partition, next_offset, complete) VALUES ($1, $2, FALSE) ON CONFLICT DO NOTHING",
+        "INSERT INTO search_checkpoints (partition, indexed_to, complete) VALUES ($1, $2, FALSE) ON CONFLICT DO NOTHING",
     )
     .bind(partition)
     .bind(CLEARING)
@@ -97,7 +96,7 @@ pub async fn advance(
     complete: bool,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "UPDATE search_checkpoints SET next_offset = $3, complete = complete OR $4 WHERE partition = $1 AND next_offset = $2",
+        "UPDATE search_checkpoints SET indexed_to = $3, complete = complete OR $4 WHERE partition = $1 AND indexed_to = $2",
     )
     .bind(partition)
     .bind(from)
@@ -218,7 +217,7 @@ async fn take(
     Ok(rows.into_iter().map(indexed).collect())
 }
 
-/// Terms of messages as columns, in pieces.
+/// Terms of messages as columns, in pieces, in the order of the index: those that stand side by side there are written one after another.
 struct Columns {
     terms: Vec<i64>,
     ats: Vec<i64>,
@@ -226,10 +225,11 @@ struct Columns {
 }
 
 fn columns(messages: &[(Place, Indexed)]) -> Vec<Columns> {
-    let each: Vec<_> = messages
+    let mut each: Vec<_> = messages
         .iter()
         .flat_map(|((_, seq), message)| message.terms.iter().map(move |term| (*term, message.at.0, *seq)))
         .collect();
+    each.sort_unstable();
     let piece = |rows: &[(i64, i64, i64)]| Columns {
         terms: rows.iter().map(|row| row.0).collect(),
         ats: rows.iter().map(|row| row.1).collect(),
@@ -278,10 +278,8 @@ async fn insert(
     .execute(&mut *connection)
     .await?;
     for Columns { terms, ats, seqs } in columns(messages) {
-        // Two conversations may have the same hash at the same time and seq, once in ages.
         sqlx::query(
-            "INSERT INTO search_terms (term, at, seq) SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[])
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO search_terms (term, at, seq) SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[])",
         )
         .bind(terms)
         .bind(ats)

@@ -19,6 +19,8 @@ use crate::domain::Timestamp;
 
 /// How many records wait for a slow taker before its partition is paused.
 const QUEUE_RECORDS: usize = 2_048;
+/// What a patient reader is answered with before its time.
+const BATCH_BYTES: &str = "65536";
 const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A leader that is asked and gone is waited for no longer; meanwhile there may be another.
 const TRY: Duration = Duration::from_secs(3);
@@ -156,6 +158,21 @@ impl Reader {
     /// # Errors
     /// If the client's configuration is refused.
     pub fn new(client: &ClientConfig, topic: &str) -> Result<Self, ReadError> {
+        Self::start(client, topic)
+    }
+
+    /// A reader for who works in batches: the broker answers once [`BATCH_BYTES`] are there, or after `wait`, and not at each append. Where
+    /// few records a second come, most of what reading costs, here and in the broker, is the number of answers.
+    ///
+    /// # Errors
+    /// If the client's configuration is refused.
+    pub fn patient(client: &ClientConfig, topic: &str, wait: Duration) -> Result<Self, ReadError> {
+        let mut client = client.clone();
+        client.set("fetch.min.bytes", BATCH_BYTES).set("fetch.wait.max.ms", wait.as_millis().to_string());
+        Self::start(&client, topic)
+    }
+
+    fn start(client: &ClientConfig, topic: &str) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Kafka { topic: topic.to_owned(), source };
         let shared = Arc::new(Shared {
             topic: topic.to_owned(),

@@ -36,10 +36,7 @@ const FILL: &str = "
                delivered_seq, external_id, user_name, body)";
 
 /// Makes `batch`, unless this connection has it.
-///
-/// # Errors
-/// If Postgres fails.
-pub async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // `IF NOT EXISTS` alone would bring a notice each time.
     let there =
         sqlx::query_scalar("SELECT to_regclass('pg_temp.batch') IS NOT NULL").fetch_one(&mut *connection).await?;

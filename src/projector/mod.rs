@@ -29,6 +29,8 @@ pub use stopped::Stopped;
 
 /// What views are fed from.
 pub const SOURCES: [&str; 3] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL, topics::PRESENCE];
+/// How long records may wait in Kafka to come together. A connect may wait for what comes last, so it is short.
+const FETCH_WAIT: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 /// While Postgres or Kafka are away: everybody waits for the views when they are back.
@@ -82,7 +84,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
 
 async fn own(options: Options, source: &'static str, stop: CancellationToken) -> anyhow::Result<()> {
     // One client for all partitions: each has its own threads and connections.
-    let reader = Arc::new(Reader::new(&options.client, source)?);
+    let reader = Arc::new(Reader::patient(&options.client, source, FETCH_WAIT)?);
     let group = format!("projector-{source}");
     let work = |partition, lost: CancellationToken| {
         let work = Work { options: options.clone(), reader: Arc::clone(&reader), source, partition };

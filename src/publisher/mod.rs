@@ -27,6 +27,9 @@ use partition::Partition;
 /// The journals that are published.
 pub const JOURNALS: [&str; 2] = [topics::CONVERSATION_JOURNAL, topics::USER_JOURNAL];
 
+/// How long records may wait in Kafka to come together.
+const FETCH_WAIT: Duration = Duration::from_millis(50);
+
 /// What a publisher needs.
 #[derive(Clone)]
 pub struct Options {
@@ -93,7 +96,7 @@ async fn own(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let group = format!("publisher-{journal}");
-    let reader = Arc::new(Reader::new(&options.client, journal)?);
+    let reader = Arc::new(Reader::patient(&options.client, journal, FETCH_WAIT)?);
     let joined = Ownership::join(&options.client, &group, journal, options.session_timeout_ms);
     let (ownership, mut changes) = joined.with_context(|| format!("cannot join group `{group}`"))?;
     let mut owned: HashMap<i32, Owned> = HashMap::new();

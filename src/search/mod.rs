@@ -1,6 +1,6 @@
 //! What of a message can be searched for: shared by who indexes and who asks, so that both cut texts in the same way. No I/O.
 //!
-//! Nothing here is a hash: [`crate::crypto::TermKey`] makes one of a [`Term`], and only that is stored. Decision 009 says why texts are cut
+//! Nothing here is a hash: [`crate::crypto::TermKey`] makes one of a [`Term`], and only that is stored. Decision 010 says why texts are cut
 //! like this.
 
 mod fold;

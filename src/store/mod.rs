@@ -13,8 +13,8 @@ mod search;
 mod tenancy;
 mod threads;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool};
 
 use crate::domain::EventId;
 use crate::log::journal::Head;
@@ -57,6 +57,9 @@ pub fn passes(error: &sqlx::Error) -> bool {
 /// For a connection, a new one or one that is found to live.
 const ACQUIRE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A connection that was idle for less is taken for alive, and not asked first, which would be a round trip for each transaction.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A pool of connections that see the live views.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -78,6 +81,15 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self { pool })

@@ -67,8 +67,8 @@ impl Keyring for Keys {
         self.keyring.fingerprint(author, conversation, seq, text)
     }
 
-    fn term(&self, conversation: ConversationId, term: &[u8]) -> i64 {
-        self.terms.hash(conversation, term)
+    fn terms(&self, conversation: ConversationId, terms: &[Vec<u8>]) -> Vec<i64> {
+        self.terms.hashes(conversation, terms)
     }
 
     fn seal_shown(&self, place: Place, field: Field, text: &str) -> Option<Bytes> {
