@@ -1,11 +1,13 @@
-//! What everything at the gateway's edge shares, and how it asks the sequencers.
+//! What everything at the gateway's edge shares; [`ask`] is how it asks the sequencers.
+
+mod ask;
+mod options;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,133 +19,19 @@ use super::failure::Failure;
 use super::hub::Hub;
 use super::outbox::Budget;
 use super::pending::Pending;
-use super::ports::{Append, Appending, CatchUp, Keyring, Presence, Reads, Search, Sessions, Tokens};
-use super::rate::Rate;
+use super::ports::{Append, CatchUp, Keyring, Presence, Reads, Search, Sessions, Tokens};
 use super::seen::Seen;
 use super::typing::Typing;
-use crate::codec::records::{ConversationCommand, Reply, ReplyTo, Signal, UserCommand};
-use crate::codec::{Codec, EncodeError};
-use crate::config;
-use crate::domain::conversation::MAX_USERS_A_COMMAND;
-use crate::domain::decision::Done;
-use crate::domain::{ErrorCode, IncarnationId, UserId};
-use crate::log::{AppendError, partition_of, topics};
+use crate::codec::Codec;
+use crate::domain::IncarnationId;
+use crate::log::{partition_of, topics};
+
+pub use options::Options;
 
 /// For what was asked to be answered, after the last socket was told to end.
 const ANSWERS: Duration = Duration::from_secs(3);
 /// What a closing socket takes at most: its goodbye, and its peer's.
 const GOODBYES: Duration = Duration::from_secs(3);
-
-/// Limits and times of the edge.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Partitions of every topic of conversations and users.
-    pub partitions: i32,
-    /// The most sockets at a time; further upgrades are `unavailable`. The listener counts connections only until they are upgraded.
-    pub max_sockets: usize,
-    /// The largest frame a client may send.
-    pub max_frame_bytes: usize,
-    /// What may wait for one socket.
-    pub outbox_bytes: usize,
-    /// The most bytes all sockets together may have waiting, before each may have less.
-    pub outbox_total_bytes: usize,
-    /// Resident for every socket, so small.
-    pub read_buffer_bytes: usize,
-    /// The largest body of an HTTP request.
-    pub max_body_bytes: usize,
-    /// From the upgrade to `hello`; half of it at most is waited for one's turn then.
-    pub hello_timeout: Duration,
-    /// How many clients are taken a second; more wait, and then come back later.
-    pub hellos_per_second: u32,
-    /// Between the server's pings; a socket that is silent for two of them is closed.
-    pub ping_interval: Duration,
-    /// How long a command waits for its reply.
-    pub command_timeout: Duration,
-    /// Of each socket, and of each user over HTTP.
-    pub rate: Rate,
-    /// Reads of one socket at a time; the others wait.
-    pub reads_in_flight: usize,
-    /// Frames of one socket without a reply; more are refused as `rate_limited`.
-    pub frames_in_flight: usize,
-    /// The most bytes of a message's text.
-    pub message_text_bytes: usize,
-    /// In which commands should be answered; where they are not, fewer are let in.
-    pub answer_target: Duration,
-    /// The most bytes of a conversation's name.
-    pub name_bytes: usize,
-    /// The most users one command may name.
-    pub members_per_command: usize,
-    /// The most users one socket may watch.
-    pub watched_users: usize,
-    /// The most members of whom `receipts` says who has read.
-    pub receipts_listed_members: usize,
-    /// How long an access token is good if its tenant does not say.
-    pub token_ttl: Duration,
-    /// The longest that a tenant may say.
-    pub token_max_ttl: Duration,
-}
-
-impl Options {
-    /// The defaults, for an installation with `partitions` a topic.
-    pub const fn new(partitions: i32) -> Self {
-        Self {
-            partitions,
-            max_sockets: 100_000,
-            max_frame_bytes: 65_536,
-            outbox_bytes: 1_048_576,
-            outbox_total_bytes: 536_870_912,
-            read_buffer_bytes: 2_048,
-            max_body_bytes: 1_048_576,
-            hello_timeout: Duration::from_secs(10),
-            hellos_per_second: 3_000,
-            ping_interval: Duration::from_secs(30),
-            command_timeout: Duration::from_secs(10),
-            rate: Rate { per_second: 100, burst: 200, refused_before_close: 1_000 },
-            reads_in_flight: 8,
-            frames_in_flight: 1_000,
-            answer_target: Duration::from_secs(1),
-            message_text_bytes: 20_000,
-            name_bytes: 256,
-            members_per_command: MAX_USERS_A_COMMAND,
-            watched_users: 200,
-            receipts_listed_members: 50,
-            token_ttl: Duration::from_hours(24),
-            token_max_ttl: Duration::from_hours(30 * 24),
-        }
-    }
-
-    /// As configured, for an installation with `partitions` a topic.
-    pub fn configured(config: &config::Config, partitions: i32) -> Self {
-        let config::Config { gateway, limits, crypto, sequencer, .. } = config;
-        Self {
-            max_sockets: gateway.max_connections,
-            max_frame_bytes: gateway.max_frame_bytes,
-            outbox_bytes: gateway.outbox_bytes,
-            outbox_total_bytes: gateway.outbox_total_bytes,
-            read_buffer_bytes: gateway.read_buffer_bytes,
-            max_body_bytes: gateway.max_body_bytes,
-            hello_timeout: gateway.hello_timeout,
-            hellos_per_second: gateway.hellos_per_second,
-            ping_interval: gateway.ping_interval,
-            command_timeout: gateway.command_timeout,
-            rate: Rate {
-                per_second: limits.commands_per_second,
-                burst: limits.commands_burst,
-                refused_before_close: limits.refused_before_close,
-            },
-            reads_in_flight: limits.reads_in_flight,
-            answer_target: limits.answer_target,
-            message_text_bytes: limits.message_text_bytes,
-            name_bytes: limits.name_bytes,
-            members_per_command: limits.members_per_command,
-            watched_users: limits.watched_users,
-            receipts_listed_members: sequencer.receipts_fanout_members,
-            token_ttl: crypto.token_ttl,
-            token_max_ttl: crypto.token_max_ttl,
-            ..Self::new(partitions)
-        }
-    }
-}
 
 /// Which gateway incarnation this is, as long as its claim holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,110 +225,4 @@ impl Edge {
     pub fn partition_of(&self, id: &str) -> i32 {
         partition_of(id.as_bytes(), self.options.partitions)
     }
-
-    /// Asks a conversation's owner. The command is appended before the first await, so commands are in order of these calls.
-    ///
-    /// # Errors
-    /// What the owner says, or `unavailable`, which promises nothing: the command may still come to effect.
-    pub async fn ask_conversation(&self, mut command: ConversationCommand) -> Result<Done, Failure> {
-        let (key, actor) = (command.conversation.to_string(), command.actor);
-        self.ask(topics::CONVERSATION_COMMANDS, &key, actor, |codec, reply_to| {
-            command.reply_to = Some(reply_to);
-            codec.encode(&command)
-        })
-        .await
-    }
-
-    /// Asks a user's owner.
-    ///
-    /// # Errors
-    /// As [`Edge::ask_conversation`].
-    pub async fn ask_user(&self, mut command: UserCommand) -> Result<Done, Failure> {
-        let (key, user) = (command.user.to_string(), command.user);
-        self.ask(topics::USER_COMMANDS, &key, user, |codec, reply_to| {
-            command.reply_to = Some(reply_to);
-            codec.encode(&command)
-        })
-        .await
-    }
-
-    async fn ask(
-        &self,
-        topic: &'static str,
-        key: &str,
-        actor: UserId,
-        encode: impl FnOnce(&Codec, ReplyTo) -> Result<Bytes, EncodeError>,
-    ) -> Result<Done, Failure> {
-        let Identity { incarnation, partition } = self.identity()?;
-        let _admitted = self.admission(topic).enter(self.partition_of(key))?;
-        let mut waiting = self.pending.register(actor);
-        let reply_to = ReplyTo { incarnation, partition, reference: waiting.reference };
-        let value = encode(self.codec, reply_to).map_err(|error| not_encoded(&error))?;
-        let appending = self.append(topic, key, &value)?;
-        let replied = async {
-            // A reply can overtake the report of the append; a failed append never has one.
-            tokio::select! {
-                reply = waiting.reply() => reply,
-                Err(error) = appending => {
-                    tracing::warn!(topic, error = &error as &dyn std::error::Error, "a command could not be appended");
-                    None
-                }
-            }
-        };
-        match tokio::time::timeout(self.options.command_timeout, replied).await {
-            Ok(Some(reply)) => done(reply),
-            Ok(None) | Err(_) => {
-                let unavailable =
-                    Failure::unavailable("nobody has answered in time; send it again with the same client_id");
-                Err(unavailable.after(self.options.answer_target))
-            }
-        }
-    }
-
-    fn admission(&self, topic: &'static str) -> &Admission {
-        if topic == topics::USER_COMMANDS { &self.user_commands } else { &self.conversation_commands }
-    }
-
-    /// Sends what is shown and forgotten; the first thing that is not, when commands wait.
-    ///
-    /// # Errors
-    /// `unavailable` if it cannot even be queued.
-    pub fn signal(&self, signal: &Signal) -> Result<(), Failure> {
-        if !self.conversation_commands.has_room_to_spare(self.partition_of(&signal.conversation.to_string())) {
-            metrics::counter!("tidings_gateway_signals_shed_total").increment(1);
-            return Ok(());
-        }
-        let value = self.codec.encode(signal).map_err(|error| not_encoded(&error))?;
-        // Nobody waits for it, and a lost one harms nobody.
-        self.append(topics::CONVERSATION_SIGNALS, &signal.conversation.to_string(), &value).map(drop)
-    }
-
-    fn append(&self, topic: &'static str, key: &str, value: &[u8]) -> Result<Appending, Failure> {
-        self.ports.log.append(topic, self.partition_of(key), key, value).map_err(|error| {
-            metrics::counter!("tidings_gateway_append_refused_total", "topic" => topic).increment(1);
-            // A full queue is the ordinary sign of overload, and counted; anything else is worth a line.
-            if !matches!(error.0, AppendError::Full) {
-                tracing::warn!(topic, error = &error as &dyn std::error::Error, "cannot append");
-            }
-            Failure::unavailable("the log takes no more at the moment; try again").after(self.options.answer_target)
-        })
-    }
-}
-
-fn not_encoded(error: &EncodeError) -> Failure {
-    tracing::error!(error = error as &dyn std::error::Error, "cannot encode");
-    Failure::internal()
-}
-
-fn done(reply: Reply) -> Result<Done, Failure> {
-    let Some(code) = reply.code else {
-        let Reply { position, seq, at, duplicate, .. } = reply;
-        return Ok(Done { position, seq, at, duplicate });
-    };
-    let code = code.parse().unwrap_or_else(|_| {
-        tracing::error!(code, "a reply has a code that this gateway does not know");
-        ErrorCode::Internal
-    });
-    let retry_after_ms = reply.retry_after_ms.and_then(|wait_ms| u64::try_from(wait_ms).ok());
-    Err(Failure { retry_after_ms, ..Failure::new(code, reply.message) })
 }

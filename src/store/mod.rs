@@ -2,6 +2,7 @@
 
 mod due;
 mod entrances;
+mod history;
 mod installation;
 mod load;
 mod people;

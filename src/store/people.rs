@@ -1,10 +1,12 @@
 //! What gateways read of users and of how members stand to each other.
 
+use std::collections::HashMap;
+
 use super::Store;
 use super::reads::{StoreError, damaged};
-use crate::domain::policy::Relation;
+use crate::domain::policy::{Relation, Role};
 use crate::domain::user::Privacy;
-use crate::domain::{ConversationId, UserId};
+use crate::domain::{ConversationId, TenantId, Timestamp, UserId};
 
 /// How far the members of a conversation have got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,102 @@ pub(super) fn privacy_of(presence: &str, last_seen: &str) -> Result<Privacy, Sto
 }
 
 impl Store {
+    /// The first `limit` present members after `after`, in order of their ids.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn members(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<(UserId, Role)>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT user_id, role FROM members WHERE conversation = $1 AND left_position IS NULL AND user_id > $2 ORDER BY user_id LIMIT $3",
+        )
+        .bind(conversation.to_string())
+        .bind(after.map(|user| user.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let parse = |(user, role): (String, String)| {
+            let user = user.parse().map_err(damaged("members.user_id"))?;
+            Ok((user, role.parse().map_err(damaged("members.role"))?))
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// Of `users`, those who have blocked `user`, or whom it has blocked.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn blocked(&self, user: UserId, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT user_id FROM blocks WHERE user_id = ANY($2) AND blocked = $1 AND present
+             UNION
+             SELECT blocked FROM blocks WHERE user_id = $1 AND blocked = ANY($2) AND present",
+        )
+        .bind(user.to_string())
+        .bind(names)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|user| user.parse().map_err(damaged("blocks.blocked"))).collect()
+    }
+
+    /// Whom `user` has blocked, after `after`, in order of their ids.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn blocks(&self, user: UserId, after: Option<UserId>, limit: i64) -> Result<Vec<UserId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT blocked FROM blocks WHERE user_id = $1 AND present AND blocked > $2 ORDER BY blocked LIMIT $3",
+        )
+        .bind(user.to_string())
+        .bind(after.map(|user| user.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|user| user.parse().map_err(damaged("blocks.blocked"))).collect()
+    }
+
+    /// A user's name; none if there is no such user in the tenant.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn user_name(&self, tenant: TenantId, user: UserId) -> Result<Option<Option<String>>, StoreError> {
+        let row: Option<(Option<String>,)> =
+            sqlx::query_as("SELECT name FROM users WHERE user_id = $1 AND tenant = $2")
+                .bind(user.to_string())
+                .bind(tenant.to_string())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.map(|(name,)| name))
+    }
+
+    /// When each of `users` was last seen; those who never were are absent.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub async fn last_seen(
+        &self,
+        tenant: TenantId,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Timestamp>, StoreError> {
+        let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT user_id, at FROM last_seen WHERE user_id = ANY($1) AND tenant = $2")
+                .bind(names)
+                .bind(tenant.to_string())
+                .fetch_all(&self.pool)
+                .await?;
+        let parse = |(user, at): (String, i64)| {
+            let user = user.parse().map_err(damaged("last_seen.user_id"))?;
+            Ok((user, Timestamp(at)))
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
     /// For each two, to whom the second shows itself, and how the first stands to it.
     ///
     /// # Errors
