@@ -64,12 +64,9 @@ const DIGITS: usize = 26;
 /// What a digit stands for; 32 and more are none. Ids are in every record, many times: to look for each digit in the alphabet is seen in a profile.
 const VALUES: [u8; 256] = {
     let mut values = [u8::MAX; 256];
-    let mut value = 0;
-    while value < ALPHABET.len() {
-        #[expect(clippy::cast_possible_truncation, reason = "below 32")]
-        {
-            values[ALPHABET[value] as usize] = value as u8;
-        }
+    let mut value: u8 = 0;
+    while (value as usize) < ALPHABET.len() {
+        values[ALPHABET[value as usize] as usize] = value;
         value += 1;
     }
     values

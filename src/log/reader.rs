@@ -158,21 +158,6 @@ impl Reader {
     /// # Errors
     /// If the client's configuration is refused.
     pub fn new(client: &ClientConfig, topic: &str) -> Result<Self, ReadError> {
-        Self::start(client, topic)
-    }
-
-    /// A reader for who works in batches: the broker answers once [`BATCH_BYTES`] are there, or after `wait`, and not at each append. Where
-    /// few records a second come, most of what reading costs, here and in the broker, is the number of answers.
-    ///
-    /// # Errors
-    /// If the client's configuration is refused.
-    pub fn patient(client: &ClientConfig, topic: &str, wait: Duration) -> Result<Self, ReadError> {
-        let mut client = client.clone();
-        client.set("fetch.min.bytes", BATCH_BYTES).set("fetch.wait.max.ms", wait.as_millis().to_string());
-        Self::start(&client, topic)
-    }
-
-    fn start(client: &ClientConfig, topic: &str) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Kafka { topic: topic.to_owned(), source };
         let shared = Arc::new(Shared {
             topic: topic.to_owned(),
@@ -185,6 +170,17 @@ impl Reader {
         let spawned = thread::Builder::new().name(name).spawn(move || poll(&polled));
         spawned.map_err(|_| failed(KafkaError::Canceled))?;
         Ok(Self { shared })
+    }
+
+    /// A reader for who works in batches: the broker answers once [`BATCH_BYTES`] are there, or after `wait`, and not at each append. Where
+    /// few records a second come, most of what reading costs, here and in the broker, is the number of answers.
+    ///
+    /// # Errors
+    /// If the client's configuration is refused.
+    pub fn patient(client: &ClientConfig, topic: &str, wait: Duration) -> Result<Self, ReadError> {
+        let mut client = client.clone();
+        client.set("fetch.min.bytes", BATCH_BYTES).set("fetch.wait.max.ms", wait.as_millis().to_string());
+        Self::new(&client, topic)
     }
 
     /// What it reads.
